@@ -1,0 +1,100 @@
+"""What is known of the machine and the software without asking a device."""
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+PACKAGES = (
+    "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl",
+)  # fmt: skip
+
+
+def describe() -> dict[str, Any]:
+    """Describe the machine and the versions that matter to a time; JSON-ready."""
+    return {
+        "node": platform.node(),
+        "system": f"{platform.system()} {platform.release()}",
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "packages": package_versions(),
+        # Set, it changes what "float32" means to cuBLAS.
+        "nvidia_tf32_override": os.environ.get("NVIDIA_TF32_OVERRIDE"),
+    }
+
+
+def package_versions() -> dict[str, str]:
+    """Return the installed versions of the packages that do the arithmetic."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def cpu_model() -> str:
+    """Return the processor's name as the operating system tells it."""
+    for line in _lines("/proc/cpuinfo"):
+        key, _, value = line.partition(":")
+        if key.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def cpu_count() -> int:
+    """Count the cores that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def last_level_cache_bytes() -> int | None:
+    """Return the size of the largest cache as the operating system tells it."""
+    sizes = [
+        int(text[:-1]) * 1024
+        for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
+        if (text := "".join(_lines(str(path)))).endswith("K") and text[:-1].isdigit()
+    ]
+    return max(sizes, default=None)
+
+
+def memory_bytes() -> int | None:
+    """Return the size of main memory."""
+    pages, size = _sysconf("SC_PHYS_PAGES"), _sysconf("SC_PAGE_SIZE")
+    return pages * size if pages and size else None
+
+
+def free_memory_bytes() -> int:
+    """Return the memory that can be allocated without swapping; half of all where it is unknown.
+
+    A container's limit (cgroup v2) counts where it is the lower one.
+    """
+    free = next(
+        (int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if "Available" in line),
+        (memory_bytes() or 4 << 30) // 2,
+    )
+    limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
+    return free if limit is None or used is None else min(free, max(limit - used, 0))
+
+
+def _cgroup(name: str) -> int | None:
+    text = next(iter(_lines(f"/sys/fs/cgroup/{name}")), "")
+    return int(text) if text.isdigit() else None
+
+
+def _sysconf(name: str) -> int | None:
+    try:
+        return os.sysconf(name)
+    except (ValueError, OSError):
+        return None
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(errors="replace").splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,150 @@
+"""What a run asks and what it found: frozen, JSON-ready, free of arrays."""
+
+from dataclasses import asdict, dataclass, field, fields
+from statistics import median
+from typing import Any, Literal, Self
+
+SCHEMA = 1
+
+Dtype = Literal["float32", "float64", "float16", "bfloat16"]
+Score = Literal["rms", "mean", "median", "random"]
+Orientation = Literal["row", "column"]
+Cache = Literal["cold", "warm"]
+Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
+StoppedBy = Literal["samples", "precision", "budget"]
+
+ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One point of a sweep: a layer, and how it is pruned.
+
+    rows are the layer's outputs, cols its inputs, batch the columns of the dense operand.
+    """
+
+    rows: int
+    cols: int
+    batch: int
+    dtype: str = "float32"
+    rate: float  # share of the groups removed, 0 to 1
+    group: int  # neighbouring weights that are pruned together
+    orientation: str = "row"
+    score: str = "rms"
+    min_groups_per_row: int = 0
+    seed: int = 0
+    weights: str | None = None  # FILE::TENSOR, or None for normal random weights
+    as_is: bool = False  # the weights' own zeros are the mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contract:
+    """How samples are taken; two runs are comparable only under the same contract."""
+
+    cache: str = "cold"
+    samples: int | None = None  # a fixed number of samples, or None for the stop rule
+    min_samples: int = 10
+    precision: float = 0.005  # relative standard error at which sampling stops
+    budget_s: float = 1.0  # seconds for all contenders of one case
+    call_samples: int = 3  # of what a user of the library would write
+    clock_floor: float = 0.75  # samples below this share of the median SM clock are discarded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Raw samples in seconds, and how they were taken."""
+
+    samples_s: tuple[float, ...]
+    cache: str
+    stopped_by: StoppedBy
+    call_samples_s: tuple[float, ...] = ()
+    host_bound_samples: int = 0  # discarded: the device waited for the host
+    throttled_samples: int = 0  # discarded: the SM clock had dropped
+
+    @property
+    def median_s(self) -> float:
+        """Median of the samples, in seconds."""
+        return median(self.samples_s)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What the device reaches, measured at the start of a run, in SI units."""
+
+    empty_s: float  # the time of a callable that does nothing, taken like any sample
+    resolution_s: float  # the smallest difference the clock shows
+    memory_bytes_per_s: float  # reading and writing main (device) memory
+    cache_bytes_per_s: float  # reading what fits the last-level cache
+    cache_bytes: int  # what the cache holds
+    evict_bytes: int  # what is touched to evict it
+    flops_per_s: dict[str, float]  # of a large dense product, by precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One contender on one case."""
+
+    case: Case
+    contender: str
+    status: Status
+    reason: str | None = None
+    variant: str | None = None
+    achieved_rate: float | None = None  # share of the weights removed
+    nnz: int | None = None  # weights kept
+    bytes: int | None = None  # the contender's operands
+    prepare_s: float | None = None
+    error: float | None = None
+    predicted_s: float | None = None
+    roofline_s: float | None = None
+    bound: str | None = None  # what the roofline says binds
+    timing: Timing | None = None
+
+    def to_record(self) -> dict[str, Any]:
+        """Flatten into one line of a run file."""
+        line = {"record": "result", **asdict(self)}
+        timing = line.pop("timing") or dict.fromkeys(f.name for f in fields(Timing))
+        return {**line, **timing}
+
+    @classmethod
+    def from_record(cls, line: dict[str, Any]) -> Self:
+        """Read a line of a run file; raises KeyError or TypeError where it is none."""
+        own = {f.name for f in fields(cls)} - {"case", "timing"}
+        return cls(
+            **{name: line[name] for name in own},
+            case=Case(**line["case"]),
+            timing=_timing(line) if line["samples_s"] is not None else None,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """The first line of a run file: what was asked, where, and how it was timed."""
+
+    version: str
+    started: str  # ISO 8601, with the offset
+    arguments: tuple[str, ...]
+    configuration: dict[str, Any]
+    environment: dict[str, Any]
+    contract: Contract
+    calibration: Calibration
+    schema: int = field(default=SCHEMA)
+
+    def to_record(self) -> dict[str, Any]:
+        """Flatten into the first line of a run file."""
+        return {"record": "run", "schema": self.schema, **asdict(self)}
+
+    @classmethod
+    def from_record(cls, line: dict[str, Any]) -> Self:
+        """Read the first line of a run file; raises KeyError or TypeError where it is none."""
+        values = {f.name: line[f.name] for f in fields(cls)}
+        values["arguments"] = tuple(values["arguments"])
+        values["contract"] = Contract(**values["contract"])
+        values["calibration"] = Calibration(**values["calibration"])
+        return cls(**values)
+
+
+def _timing(line: dict[str, Any]) -> Timing:
+    values = {f.name: line[f.name] for f in fields(Timing)}
+    for name in ("samples_s", "call_samples_s"):
+        values[name] = tuple(values[name])
+    return Timing(**values)

@@ -1,0 +1,38 @@
+"""Prefixes for people: inside the program there are only seconds, bytes and shares."""
+
+_TIME_STEPS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
+_BYTE_STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
+
+
+def format_seconds(seconds: float) -> str:
+    """Format a duration with three significant digits, such as `16.7 ms`."""
+    for scale, unit in _TIME_STEPS:
+        if seconds >= scale:
+            return f"{_three_digits(seconds / scale)} {unit}"
+    return f"{_three_digits(seconds / 1e-9)} ns"
+
+
+def format_minutes(seconds: float) -> str:
+    """Format a waiting time as `m:ss`, or `h:mm:ss` from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def format_bytes(size: float) -> str:
+    """Format a size with a binary prefix, such as `6.71 MiB`."""
+    for scale, unit in _BYTE_STEPS:
+        if size >= scale:
+            return f"{_three_digits(size / scale)} {unit}"
+    return f"{size:.0f} B"
+
+
+def format_percent(share: float, digits: int = 1) -> str:
+    """Format a share of one as a percentage, such as `93.8 %`."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def _three_digits(value: float) -> str:
+    if value >= 100:
+        return f"{value:.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

@@ -1,0 +1,34 @@
+import pytest
+
+from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (2.5, "2.50 s"),
+        (0.0167, "16.7 ms"),
+        (123e-6, "123 µs"),
+        (5e-9, "5.00 ns"),
+        (0.0, "0.00 ns"),
+    ],
+)
+def test_durations_have_three_digits_and_a_prefix(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (125, "2:05"), (3725, "1:02:05")])
+def test_waiting_times_are_minutes_and_seconds(seconds, text):
+    assert format_minutes(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"), [(17, "17 B"), (7040000, "6.71 MiB"), (2**31, "2.00 GiB")]
+)
+def test_sizes_have_binary_prefixes(size, text):
+    assert format_bytes(size) == text
+
+
+def test_shares_are_percentages():
+    assert format_percent(0.9375) == "93.8 %"
+    assert format_percent(0.9375, 0) == "94 %"
