@@ -1,0 +1,183 @@
+"""NumPy on the host: one stated number of threads for everyone, caches evicted by reading."""
+
+import os
+import time
+from itertools import pairwise
+from statistics import median
+from typing import Any
+
+import numba
+import numpy as np
+from numba import njit, prange
+from threadpoolctl import threadpool_limits
+
+from gpuprune import environment
+from gpuprune.backends import Array, Sample, Timeable
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Calibration
+
+_LINE = 16  # float32 in a cache line of 64 bytes
+_REPEATS = 5
+_ASSUMED_CACHE_BYTES = 32 << 20  # where the operating system does not tell
+_MOST_EVICT_BYTES = 1 << 30
+_PLATEAU = 0.95  # of the slowest re-read counts as evicted
+
+
+class CpuBackend:
+    """The host processor, timed by the monotonic clock."""
+
+    name = "cpu"
+    xp: Any = np
+
+    def __init__(self, threads: int) -> None:
+        self.threads: int | None = threads
+        self._numba_threads = numba.get_num_threads()
+        self._limits = threadpool_limits(threads)
+        numba.set_num_threads(threads)
+        self._eviction = np.zeros(0, np.float32)
+
+    def facts(self) -> dict[str, Any]:
+        """Describe the processor."""
+        return {
+            "device_name": environment.cpu_model(),
+            "cores": environment.cpu_count(),
+            "cache_bytes": environment.last_level_cache_bytes(),
+            "memory_bytes": environment.memory_bytes(),
+        }
+
+    def free_bytes(self) -> int:
+        """Memory that the operating system still gives."""
+        return environment.free_memory_bytes()
+
+    def unsupported(self, dtype: str) -> str | None:
+        """Decline 16-bit products: NumPy has no BLAS for them."""
+        if dtype in ("float16", "bfloat16"):
+            return f"no library multiplies {dtype} matrices on the CPU at speed"
+        return None
+
+    def numpy(self, values: Array) -> Any:
+        """Return the values as they are at this moment."""
+        return np.array(values)
+
+    def delay(self) -> None:
+        """Do nothing: a function that returns has done its work here."""
+
+    def synchronize(self) -> None:
+        """Do nothing, as `delay`."""
+
+    def sample(self, work: Timeable, *, cold: bool) -> Sample:
+        """Time one call, in seconds of the wall clock."""
+        if cold:
+            _read(self._eviction)
+        start = time.perf_counter_ns()
+        work.multiply()
+        return Sample(seconds=(time.perf_counter_ns() - start) * 1e-9)
+
+    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+        """Time one call: on the host there is no difference."""
+        return self.sample(work, cold=cold)
+
+    def neighbours(self) -> str | None:
+        """Return None: other processes on a CPU show as spread, not by name."""
+        return None
+
+    def calibrate(self, dtypes: tuple[str, ...]) -> Calibration:
+        """Measure the clock, the caches and the arithmetic of this many threads.
+
+        What a processor reports as its cache is often not what a process gets (virtual machines
+        show the whole socket's). So the bytes to touch are measured: the fewest after which
+        re-reading a probe takes as long as it ever does.
+        """
+        cache = environment.last_level_cache_bytes() or _ASSUMED_CACHE_BYTES
+        probe = np.ones(min(64 << 20, cache // 2) // 4, np.float32)
+        most = min(2 * cache, _MOST_EVICT_BYTES, environment.free_memory_bytes() // 4)
+        buffer = np.ones(max(most, probe.nbytes) // 4, np.float32)
+        for warm_up in (_read, _copy_first_half):  # compiles
+            warm_up(buffer)
+        warm_s = _reread_seconds(probe, probe[:0])
+        sizes = [probe.size << shift for shift in range(8) if probe.size << shift < buffer.size]
+        rereads = {n: _reread_seconds(probe, buffer[:n]) for n in (*sizes, buffer.size)}
+        slowest = max(rereads.values())
+        enough = next(n for n, seconds in rereads.items() if seconds >= _PLATEAU * slowest)
+        self._eviction = buffer[:enough].copy()
+        copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_REPEATS))
+        read_s = min(_seconds(_read, buffer) for _ in range(_REPEATS))
+        return Calibration(
+            empty_s=median(self.sample(_Nothing(), cold=False).seconds for _ in range(100)),
+            resolution_s=_clock_resolution(),
+            # Reading is the faster where writing first reads what it overwrites.
+            memory_bytes_per_s=buffer.nbytes / min(copy_s, read_s),
+            cache_bytes_per_s=probe.nbytes / warm_s,
+            cache_bytes=cache,
+            evict_bytes=self._eviction.nbytes,
+            flops_per_s={name: _flops(name) for name in dtypes if not self.unsupported(name)},
+        )
+
+    def close(self) -> None:
+        """Restore the threads that the process had."""
+        self._limits.restore_original_limits()
+        numba.set_num_threads(self._numba_threads)
+
+
+def open_device(index: int, threads: int | None) -> CpuBackend:
+    """Open the host with so many threads, by default one for each core it may use."""
+    most = min(environment.cpu_count(), int(numba.config.NUMBA_NUM_THREADS))
+    if threads is not None and not 1 <= threads <= most:
+        raise GpupruneError(
+            f"{threads} threads asked for, and this process may use {most}",
+            hint=f"take --threads 1 to {most}",
+        )
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads steal from the others
+    return CpuBackend(threads or most)
+
+
+class _Nothing:
+    """What the empty sample times."""
+
+    bytes = 0
+
+    def multiply(self) -> None:
+        """Do nothing."""
+
+
+@njit(parallel=True, cache=True)
+def _read(values: Any) -> Any:
+    total = np.float32(0)
+    for line in prange(values.size // _LINE):
+        total += values[line * _LINE]
+    return total
+
+
+@njit(parallel=True, cache=True)
+def _copy_first_half(values: Any) -> Any:
+    half = values.size // 2
+    for i in prange(half):
+        values[half + i] = values[i]
+
+
+def _seconds(function: Any, *arguments: Any) -> float:
+    start = time.perf_counter_ns()
+    function(*arguments)
+    return (time.perf_counter_ns() - start) * 1e-9
+
+
+def _reread_seconds(probe: Any, eviction: Any) -> float:
+    seconds = []
+    for _ in range(_REPEATS):
+        _read(probe)
+        _read(eviction)
+        seconds.append(_seconds(_read, probe))
+    return median(seconds)
+
+
+def _clock_resolution() -> float:
+    ticks = [time.perf_counter_ns() for _ in range(1000)]
+    steps = [late - early for early, late in pairwise(ticks) if late > early]
+    return min(steps, default=1) * 1e-9
+
+
+def _flops(dtype: str) -> float:
+    n = 1024
+    square = np.random.default_rng(0).random((n, n)).astype(dtype)
+    out = np.empty_like(square)
+    return 2 * n**3 / min(_seconds(np.matmul, square, square, out) for _ in range(_REPEATS))

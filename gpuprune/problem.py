@@ -1,0 +1,236 @@
+"""A case as arrays: pruned weights, mask, activations, and the product in float64."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprune import pruning, weights
+from gpuprune.backends import Array, Backend
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Case
+
+PREPARING, BEFORE, AFTER = range(3)  # the draws of activations: while packing, then checked twice
+_BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """The arrays of a case, on the device and the same for every contender.
+
+    The activations are buffers, written anew after `prepare` and before each verification, in
+    both orders alike: a product or a copy made of them earlier is stale.
+    """
+
+    case: Case
+    weights: Array  # (rows, cols), C order, removed ones are zero
+    mask: Array  # (rows, cols), bool, True = kept
+    activations: Array  # (cols, batch), C order
+    activations_fortran: Array  # (cols, batch), Fortran order
+    nnz: int  # weights kept, exact zeros among them
+    _draws: tuple[Array, ...]  # what the activations are in turn, each (cols, batch)
+    _reference: "_Reference"
+    _refill: Callable[[], None]  # writes weights and mask as they were
+    _fingerprint: int
+
+    @property
+    def achieved_rate(self) -> float:
+        """Share of the weights that is removed."""
+        return 1 - self.nnz / (self.case.rows * self.case.cols)
+
+    def renew(self, draw: int) -> None:
+        """Write the activations of a draw into both buffers."""
+        self.activations[...] = self._draws[draw]
+        self.activations_fortran[...] = self._draws[draw]
+
+    def error(self, product: NDArray[Any], draw: int) -> float:
+        """Compare a product (rows, batch) with the float64 reference of a draw.
+
+        Returns the largest |C - C64| / (norm of the weights' row x norm of the activations'
+        column); infinite where a norm is zero and the product is not; NaN where it holds NaN.
+        """
+        return self._reference.error(product, draw)
+
+    def restore(self) -> bool:
+        """Undo what a contender did to weights and mask; tell whether it did anything."""
+        if _fingerprint(self.weights, self.mask) == self._fingerprint:
+            return False
+        self._refill()
+        return True
+
+
+def make_problems(cases: Iterable[Case], backend: Backend) -> Iterator[Problem]:
+    """Make the arrays of one case after the other; the next case may reuse those of the last.
+
+    Weights are read, and groups ranked, only where they differ from those of the case before:
+    order the cases by weights, then by group.
+    """
+    layer: _Layer | None = None
+    for _, alike in groupby(cases, _ranking_key):
+        same = list(alike)
+        if layer is None or layer.key != _weights_key(same[0]):
+            layer = None  # gives its memory back before the next one takes its own
+            layer = _Layer(same[0])
+        layer.rank(same)
+        for case in same:
+            yield _make(case, layer, backend)
+
+
+def load_weights(case: Case) -> NDArray[Any]:
+    """Read or draw the unpruned weights of a case: (rows, cols), C order, the case's dtype.
+
+    Raises GpupruneError where the file's values do not fit the dtype.
+    """
+    shape = (case.rows, case.cols)
+    dtype = numpy_dtype(case.dtype)
+    random = np.random.default_rng(case.seed)
+    if case.weights is None:
+        return _normal(random, shape, dtype)
+    (tensor,) = weights.select(case.weights)
+    if tensor.is_pattern:
+        return np.where(weights.read_pattern(tensor), _normal(random, shape, dtype), dtype.type(0))
+    with np.errstate(over="ignore"):
+        values: NDArray[Any] = weights.read(tensor).astype(dtype, copy=False)
+    if not np.isfinite(values).all():
+        raise GpupruneError(
+            f"{tensor.label} holds values beyond the range of {case.dtype}",
+            hint=f"take --dtype {tensor.dtype}, as the file has it",
+        )
+    return values
+
+
+def numpy_dtype(name: str) -> np.dtype[Any]:
+    """Return NumPy's dtype of a name, that of ml_dtypes for bfloat16."""
+    if name == "bfloat16":
+        import ml_dtypes
+
+        name = ml_dtypes.bfloat16
+    return np.dtype(name)
+
+
+class _Layer:
+    """The unpruned weights of a layer, ranked once a group size, and room for what pruning leaves.
+
+    The room is used again for every case, because fresh pages cost more than the pruning itself.
+    """
+
+    def __init__(self, case: Case) -> None:
+        self.key = _weights_key(case)
+        self._unpruned = load_weights(case)  # (rows, cols)
+        self._ranking: pruning.Ranking | None = None
+        self.pruned = np.empty_like(self._unpruned)  # (rows, cols)
+        self.kept = np.empty(self._unpruned.shape, bool)  # (rows, cols)
+
+    def rank(self, cases: Sequence[Case]) -> None:
+        """Rank the groups once for cases that differ in nothing but the rate."""
+        case = cases[0]
+        if case.as_is:
+            return
+        self._ranking = None  # likewise
+        self._ranking = pruning.rank(
+            self._unpruned,
+            [case.rate for case in cases],
+            case.group,
+            score=case.score,
+            seed=case.seed,
+            orientation=case.orientation,
+            min_groups_per_row=case.min_groups_per_row,
+        )
+
+    def prune(self, case: Case) -> None:
+        """Write `kept` and `pruned` for a case."""
+        if self._ranking is None:
+            np.not_equal(self._unpruned, 0, out=self.kept)
+        else:
+            self._ranking.mask(case.rate, out=self.kept)
+        np.multiply(self._unpruned, self.kept, out=self.pruned)
+
+
+class _Reference:
+    """The products of a problem in float64, and the norms that its errors are measured by."""
+
+    def __init__(self, held: Array, draws: tuple[Array, ...], backend: Backend) -> None:
+        xp = backend.xp
+        rows, cols = held.shape
+        # Scaled by a power of two, float64 weights near its limits have finite norms.
+        largest = float(abs(held).max())
+        self._unit = 2.0 ** -np.frexp(largest)[1] if largest else 1.0
+        operand = xp.concatenate([draws[BEFORE], draws[AFTER]], axis=1).astype(xp.float64)
+        products = xp.empty((rows, operand.shape[1]))  # (rows, 2 * batch)
+        norms = xp.empty(rows)
+        block = xp.empty((min(rows, _BLOCK_ROWS), cols))
+        for start in range(0, rows, _BLOCK_ROWS):
+            some = block[: min(_BLOCK_ROWS, rows - start)]
+            xp.multiply(held[start : start + _BLOCK_ROWS], self._unit, out=some, dtype=xp.float64)
+            xp.matmul(some, operand, out=products[start : start + _BLOCK_ROWS])
+            norms[start : start + _BLOCK_ROWS] = xp.sqrt(xp.einsum("ij,ij->i", some, some))
+        scale = norms[:, None] * xp.sqrt(xp.einsum("ij,ij->j", operand, operand))
+        self._products = np.split(backend.numpy(products), 2, axis=1)  # by draw: (rows, batch)
+        self._scales = np.split(backend.numpy(scale), 2, axis=1)  # by draw: (rows, batch)
+
+    def error(self, product: NDArray[Any], draw: int) -> float:
+        expected, scale = self._products[draw - BEFORE], self._scales[draw - BEFORE]
+        difference = np.abs(product.astype(np.float64) * self._unit - expected)
+        if not np.isfinite(difference).all():
+            return float("nan") if np.isnan(difference).any() else float("inf")
+        empty = scale == 0
+        if (difference[empty] != 0).any():
+            return float("inf")
+        return float((difference / np.where(empty, 1.0, scale)).max(initial=0.0))
+
+
+def _weights_key(case: Case) -> object:
+    return (case.weights, case.rows, case.cols, case.dtype, case.seed)
+
+
+def _ranking_key(case: Case) -> Case:
+    return replace(case, rate=0.0)
+
+
+def _make(case: Case, layer: _Layer, backend: Backend) -> Problem:
+    xp = backend.xp
+    layer.prune(case)
+    held, mask = xp.asarray(layer.pruned), xp.asarray(layer.kept)
+    random = np.random.default_rng((case.seed, case.cols, case.batch))
+    draws = tuple(
+        xp.asarray(_normal(random, (case.cols, case.batch), layer.pruned.dtype))
+        for _ in (PREPARING, BEFORE, AFTER)
+    )
+
+    def refill() -> None:
+        layer.prune(case)
+        held[...] = xp.asarray(layer.pruned)
+        mask[...] = xp.asarray(layer.kept)
+
+    return Problem(
+        case=case,
+        weights=held,
+        mask=mask,
+        activations=xp.array(draws[PREPARING], order="C"),
+        activations_fortran=xp.array(draws[PREPARING], order="F"),
+        nnz=int(np.count_nonzero(layer.kept)),
+        _draws=draws,
+        _reference=_Reference(held, draws, backend),
+        _refill=refill,
+        _fingerprint=_fingerprint(held, mask),
+    )
+
+
+def _normal(
+    random: np.random.Generator, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> NDArray[Any]:
+    wide = np.float64 if dtype == np.float64 else np.float32
+    return random.standard_normal(shape, dtype=wide).astype(dtype, copy=False)
+
+
+def _fingerprint(*arrays: Array) -> int:
+    """Sum the bytes of arrays, eight at a time."""
+    total = 0
+    for array in arrays:
+        flat = array.reshape(-1).view("u1")  # (bytes,)
+        whole = flat.size - flat.size % 8
+        total += int(flat[:whole].view("u8").sum()) + int(flat[whole:].sum())
+    return total

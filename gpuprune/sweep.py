@@ -1,0 +1,292 @@
+"""Every case times every contender, one result at a time: only what is right has a time."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gpuprune import timing, weights
+from gpuprune.backends import Backend
+from gpuprune.config import Sweep
+from gpuprune.contenders import NotApplicable, Prepare, Prepared
+from gpuprune.errors import GpupruneError
+from gpuprune.problem import AFTER, BEFORE, PREPARING, Problem, make_problems
+from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
+from gpuprune.roofline import roofline
+
+# Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
+# float32 kernel is near 2e-8, one that drops a single weight near 1e-3.
+TOLERANCE = {"float64": 1e-14, "float32": 1e-6, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 1e-3}
+
+_COPIES = 8  # of a layer and its operands that a case needs at once, ranking and float64 included
+
+
+@dataclass
+class Stopwatch:
+    """How much of a sweep went into taking samples, in seconds."""
+
+    measuring_s: float = 0.0
+    clock: Callable[[], float] = field(default=time.monotonic)
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function whose time counts as measuring."""
+        start = self.clock()
+        try:
+            return function()
+        finally:
+            self.measuring_s += self.clock() - start
+
+
+def plan(sweep: Sweep) -> list[Case]:
+    """List the cases of a sweep: by layer, then group, then rate, as they are best made.
+
+    Reads the heads of weight files, and with `as_is` their values.
+    """
+    common: dict[str, Any] = {
+        "dtype": sweep.dtype,
+        "orientation": sweep.orientation,
+        "score": sweep.score,
+        "min_groups_per_row": sweep.min_groups_per_row,
+        "seed": sweep.seed,
+    }
+    if sweep.weights is None:
+        layers = [
+            {"rows": rows, "cols": cols, "batch": batch} for rows, cols, batch in sweep.shape
+        ]
+        return _grid(sweep, layers, common)
+    tensors = weights.select(sweep.weights, sweep.tensor)
+    if sweep.as_is or all(tensor.is_pattern for tensor in tensors):
+        return [_as_is(tensor, sweep, common) for tensor in tensors]
+    layers = [
+        {"rows": t.rows, "cols": t.cols, "batch": sweep.batch, "weights": t.label} for t in tensors
+    ]
+    return _grid(sweep, layers, common)
+
+
+def check_memory(cases: Iterable[Case], backend: Backend) -> None:
+    """Raise GpupruneError where a case needs more memory than the device has."""
+    free = backend.free_bytes()
+    for case in cases:
+        matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
+        need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
+        if need > free:
+            raise GpupruneError(
+                f"shape {case.rows}x{case.cols}x{case.batch} needs about {need / 2**30:.1f} GiB, "
+                f"and {free / 2**30:.1f} GiB is free",
+                hint="take a smaller --shape, or a layer that fits",
+            )
+
+
+def warm_up(prepares: Mapping[str, Prepare], case: Case, backend: Backend) -> None:
+    """Run every contender once on a small case like `case`, so that no later time has compilation.
+
+    What goes wrong here goes wrong again, and is reported, on the first real case.
+    """
+    small = replace(case, rows=64, cols=64, rate=0.5, weights=None, as_is=False)
+    for problem in make_problems([small], backend):
+        for prepare in prepares.values():
+            try:
+                for prepared in prepare(problem, backend):
+                    prepared.multiply()
+                backend.synchronize()
+            except Exception:  # noqa: S112
+                continue
+
+
+def run(
+    cases: Iterable[Case],
+    prepares: Mapping[str, Prepare],
+    backend: Backend,
+    contract: Contract,
+    calibration: Calibration,
+    stopwatch: Stopwatch,
+) -> Iterator[list[Result]]:
+    """Measure case by case; yields the results of one case, dense first, as soon as it is done.
+
+    `prepares` maps the name of each contender to its `prepare`, the dense baseline among them.
+    """
+    for problem in make_problems(cases, backend):
+        yield _run_case(problem, prepares, backend, contract, calibration, stopwatch)
+
+
+@dataclass
+class _Entry:
+    """A contender on its way through a case."""
+
+    result: Result
+    prepared: Prepared | None = None
+
+    def reject(self, status: Status, reason: str) -> None:
+        self.prepared = None
+        self.result = replace(self.result, status=status, reason=reason, timing=None)
+
+
+def _run_case(
+    problem: Problem,
+    prepares: Mapping[str, Prepare],
+    backend: Backend,
+    contract: Contract,
+    calibration: Calibration,
+    stopwatch: Stopwatch,
+) -> list[Result]:
+    entries = {
+        name: _enter(name, prepare, problem, backend, contract, stopwatch)
+        for name, prepare in prepares.items()
+    }
+    problem.renew(BEFORE)
+    stopwatch.run(lambda: _time(entries, backend, contract))
+    for entry in entries.values():
+        _verify_again(entry, problem, backend)
+    return [_with_roofline(entry, problem, contract, calibration) for entry in entries.values()]
+
+
+def _enter(
+    name: str,
+    prepare: Prepare,
+    problem: Problem,
+    backend: Backend,
+    contract: Contract,
+    stopwatch: Stopwatch,
+) -> _Entry:
+    """Prepare a contender, verify every variant, and keep the fastest that is right."""
+    result = Result(
+        case=problem.case,
+        contender=name,
+        status="ok",
+        achieved_rate=problem.achieved_rate,
+        nnz=problem.nnz,
+    )
+    entry = _Entry(result)
+    try:
+        problem.renew(PREPARING)
+        start = time.perf_counter()
+        variants = prepare(problem, backend)
+        backend.synchronize()
+        prepare_s = time.perf_counter() - start
+        checked = [(one, *_verify(one, problem, backend, BEFORE)) for one in variants]
+        right = [(one, error) for one, error, wrong in checked if not wrong]
+        rejected = [f"{one.variant}: {wrong}" for one, _, wrong in checked if wrong]
+        if not right:
+            entry.reject("wrong", "; ".join(rejected))
+            return entry
+        works = [one for one, _ in right]
+        best = stopwatch.run(lambda: timing.fastest(works, backend, cold=contract.cache == "cold"))
+        entry.prepared, error = right[best]
+        entry.result = replace(
+            result,
+            reason="; ".join(rejected) or None,
+            variant=entry.prepared.variant,
+            bytes=entry.prepared.bytes,
+            prepare_s=prepare_s,
+            error=error,
+        )
+    except NotApplicable as why:
+        entry.reject("skipped", str(why))
+    except Exception as error:  # a contender's failure is a result
+        problem.restore()
+        entry.reject("failed", f"{type(error).__name__}: {error}")
+    return entry
+
+
+def _verify_again(entry: _Entry, problem: Problem, backend: Backend) -> None:
+    if entry.prepared is None:
+        return
+    try:
+        error, wrong = _verify(entry.prepared, problem, backend, AFTER)
+    except Exception as failure:
+        entry.reject("failed", f"after timing: {type(failure).__name__}: {failure}")
+        return
+    if wrong:
+        entry.reject("wrong", f"after timing: {wrong}")
+    else:
+        entry.result = replace(entry.result, error=max(error, entry.result.error or 0.0))
+
+
+def _verify(
+    prepared: Prepared, problem: Problem, backend: Backend, draw: int
+) -> tuple[float, str | None]:
+    """Multiply fresh activations; return the error, and what is wrong with the product if so."""
+    backend.delay()  # a product on another stream overtakes the activations, and shows
+    problem.renew(draw)
+    product = backend.numpy(prepared.multiply())
+    shape = (problem.case.rows, problem.case.batch)
+    if product.shape != shape:
+        return float("nan"), f"the product is {product.shape}, not {shape}"
+    if problem.restore():
+        return float("nan"), "it changed the weights it was given"
+    error = problem.error(product, draw)
+    tolerance = TOLERANCE[prepared.precision or problem.case.dtype]
+    if not error <= tolerance:
+        return error, f"its error is {error:.1e}, and a right product's at most {tolerance:.0e}"
+    return error, None
+
+
+def _time(entries: Mapping[str, _Entry], backend: Backend, contract: Contract) -> None:
+    works = {name: one.prepared for name, one in entries.items() if one.prepared is not None}
+    before = backend.neighbours()
+    timings = timing.measure(works, backend, contract)
+    disturbance = before or backend.neighbours()
+    for name, taken in timings.items():
+        entry = entries[name]
+        if isinstance(taken, timing.HostBound):
+            entry.reject("host_bound", str(taken))
+        elif isinstance(taken, Exception):
+            entry.reject("failed", f"while timed: {type(taken).__name__}: {taken}")
+        else:
+            taken = _with_call(taken, works[name], backend, contract)
+            status: Status = "disturbed" if disturbance else "ok"
+            entry.result = replace(
+                entry.result,
+                status=status,
+                reason=disturbance or entry.result.reason,
+                timing=taken,
+            )
+
+
+def _with_call(taken: Timing, prepared: Prepared, backend: Backend, contract: Contract) -> Timing:
+    if prepared.call is None:
+        return taken
+    call = replace(prepared, multiply=prepared.call)
+    return replace(taken, call_samples_s=timing.measure_call(call, backend, contract))
+
+
+def _with_roofline(
+    entry: _Entry, problem: Problem, contract: Contract, calibration: Calibration
+) -> Result:
+    if entry.prepared is None:
+        return entry.result
+    line = roofline(
+        problem.case,
+        entry.prepared.multiplied or problem.nnz,
+        calibration,
+        cache=contract.cache,
+        precision=entry.prepared.precision,
+    )
+    if line is None:
+        return entry.result
+    return replace(entry.result, roofline_s=line.seconds, bound=line.bound)
+
+
+def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) -> list[Case]:
+    return [
+        Case(**layer, **common, group=group, rate=rate)
+        for layer in layers
+        for group in sweep.groups
+        for rate in sweep.rates
+    ]
+
+
+def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
+    kept = weights.read_pattern(tensor) if tensor.is_pattern else weights.read(tensor) != 0
+    found = weights.detect_structure(kept)
+    group = found.column_group if sweep.orientation == "column" else found.row_group
+    return Case(
+        rows=tensor.rows,
+        cols=tensor.cols,
+        batch=sweep.batch,
+        weights=tensor.label,
+        as_is=True,
+        rate=found.rate,
+        group=group or 1,
+        **common,
+    )

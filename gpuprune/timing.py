@@ -1,0 +1,149 @@
+"""How callables are timed: warmed up, interleaved, until the time can be believed."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+from gpuprune.backends import Backend, Sample, Timeable
+from gpuprune.records import Contract, StoppedBy, Timing
+from gpuprune.stats import relative_standard_error
+
+_HOST_BOUND_LIMIT = 5  # samples in a row that found the device waiting for the host
+_BRIEF_SAMPLES = 2
+
+
+class HostBound(Exception):
+    """The device waits for the host however long it is held up: it has no time of its own."""
+
+
+def fastest(works: Sequence[Timeable], backend: Backend, *, cold: bool) -> int:
+    """Return the index of the fastest of several, by a few interleaved samples after a warm-up."""
+    if len(works) == 1:
+        return 0
+    for work in works:
+        work.multiply()
+    rounds = [
+        [backend.sample(work, cold=cold).seconds for work in works] for _ in range(_BRIEF_SAMPLES)
+    ]
+    bests = [min(samples) for samples in zip(*rounds, strict=True)]
+    return bests.index(min(bests))
+
+
+def measure(
+    works: Mapping[str, Timeable],
+    backend: Backend,
+    contract: Contract,
+    clock: Callable[[], float] = time.monotonic,
+) -> dict[str, Timing | Exception]:
+    """Time all `works` side by side, A B A B, so that a drift meets all of them alike.
+
+    Stops when each has the contract's number of samples or precision, or the time is spent.
+    Returns for every name a Timing, or why there is none: HostBound, or what `multiply` raised.
+    """
+    collected = {name: _Collected() for name in works}
+    cold = contract.cache == "cold"
+    deadline = clock() + contract.budget_s
+    with _no_garbage_collection():
+        for name, work in works.items():
+            collected[name].try_to(work.multiply)  # warm-up
+        while (stopped_by := _stop(collected, contract, clock() >= deadline)) is None:
+            for name, work in works.items():
+                if collected[name].failure is None:
+                    collected[name].take(work, backend, cold=cold)
+    return {
+        name: one.failure or one.timing(contract, stopped_by) for name, one in collected.items()
+    }
+
+
+def measure_call(work: Timeable, backend: Backend, contract: Contract) -> tuple[float, ...]:
+    """Time what a user of a library would write, host overhead included; in seconds."""
+    work.multiply()
+    cold = contract.cache == "cold"
+    return tuple(
+        backend.sample_call(work, cold=cold).seconds for _ in range(contract.call_samples)
+    )
+
+
+@dataclass
+class _Collected:
+    samples: list[Sample] = field(default_factory=list)
+    host_bound: int = 0
+    host_bound_in_a_row: int = 0
+    failure: Exception | None = None
+
+    def try_to(self, function: Callable[[], Any]) -> Any:
+        try:
+            return function()
+        except Exception as error:
+            self.failure = error
+            return None
+
+    def take(self, work: Timeable, backend: Backend, *, cold: bool) -> None:
+        sample = self.try_to(lambda: backend.sample(work, cold=cold))
+        if sample is None:
+            return
+        if not sample.host_bound:
+            self.samples.append(sample)
+            self.host_bound_in_a_row = 0
+            return
+        self.host_bound += 1
+        self.host_bound_in_a_row += 1
+        if self.host_bound_in_a_row >= _HOST_BOUND_LIMIT:
+            self.failure = HostBound(
+                f"{self.host_bound} samples found the device waiting for the host, "
+                "however long it was held up"
+            )
+
+    def is_done(self, contract: Contract) -> StoppedBy | None:
+        """Say whether it has enough samples, the time aside, and by which rule."""
+        if contract.samples is not None:
+            return "samples" if len(self.samples) >= contract.samples else None
+        if len(self.samples) < contract.min_samples:
+            return None
+        seconds = [sample.seconds for sample in self.samples]
+        precise = relative_standard_error(seconds) <= contract.precision
+        return "precision" if precise else None
+
+    def timing(self, contract: Contract, stopped_by: StoppedBy) -> Timing:
+        kept = _unthrottled(self.samples, contract.clock_floor)
+        return Timing(
+            samples_s=tuple(sample.seconds for sample in kept),
+            cache=contract.cache,
+            stopped_by=stopped_by,
+            host_bound_samples=self.host_bound,
+            throttled_samples=len(self.samples) - len(kept),
+        )
+
+
+def _stop(
+    collected: Mapping[str, _Collected], contract: Contract, out_of_time: bool
+) -> StoppedBy | None:
+    running = [one for one in collected.values() if one.failure is None]
+    verdicts = [one.is_done(contract) for one in running]
+    if all(verdicts):
+        return next(iter(verdicts), None) or "budget"
+    enough = all(len(one.samples) >= contract.min_samples for one in running)
+    return "budget" if contract.samples is None and out_of_time and enough else None
+
+
+def _unthrottled(samples: list[Sample], floor: float) -> list[Sample]:
+    clocks = [sample.clock_hz for sample in samples if sample.clock_hz]
+    if not clocks:
+        return samples
+    least = floor * median(clocks)
+    return [sample for sample in samples if sample.clock_hz is None or sample.clock_hz >= least]
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,110 @@
+"""Contenders that cheat, each in its own way; the sweep must catch every one of them."""
+
+from gpuprune.contenders import Prepared
+
+
+def stale_result(problem, backend):
+    """Multiply once, and give that product for ever."""
+    memory = []
+
+    def multiply():
+        if not memory:
+            memory.append(problem.weights @ problem.activations)
+        return memory[0]
+
+    return [Prepared(multiply=multiply)]
+
+
+def product_made_in_prepare(problem, backend):
+    """Multiply where nobody takes the time."""
+    product = problem.weights @ problem.activations
+    return [Prepared(multiply=lambda: product)]
+
+
+def padded_copy_made_in_prepare(problem, backend):
+    """Pad the activations where nobody takes the time."""
+    xp, case = backend.xp, problem.case
+    padded = xp.zeros((case.cols, 64), problem.activations.dtype)
+    padded[:, : case.batch] = problem.activations
+    return [Prepared(multiply=lambda: (problem.weights @ padded)[:, : case.batch])]
+
+
+def changed_weights(problem, backend):
+    """Make the weights easier, for oneself and for whoever comes next."""
+    problem.weights[:, ::2] = 0
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations)]
+
+
+def changed_weights_after_a_right_product(problem, backend):
+    """Give a right product, and spoil the weights behind it."""
+
+    def multiply():
+        product = problem.weights @ problem.activations
+        problem.weights[0] = 0
+        return product
+
+    return [Prepared(multiply=multiply)]
+
+
+def late_product(problem, backend):
+    """Return at once and fill in the product later, as on another stream."""
+    from threading import Timer
+
+    out = backend.xp.zeros((problem.case.rows, problem.case.batch), problem.weights.dtype)
+
+    def fill():
+        out[...] = problem.weights @ problem.activations
+
+    def multiply():
+        Timer(0.02, fill).start()
+        return out
+
+    return [Prepared(multiply=multiply)]
+
+
+def not_a_number(problem, backend):
+    """Give a product with a NaN in it, which compares as nothing."""
+
+    def multiply():
+        product = problem.weights @ problem.activations
+        product[0, 0] = float("nan")
+        return product
+
+    return [Prepared(multiply=multiply)]
+
+
+def one_weight_dropped(problem, backend):
+    """Leave a single weight out."""
+    lighter = problem.weights.copy()
+    row, col = backend.xp.argwhere(problem.mask)[0]
+    lighter[row, col] = 0
+    return [Prepared(multiply=lambda: lighter @ problem.activations)]
+
+
+def transposed_product(problem, backend):
+    """Give a product of another shape."""
+    return [Prepared(multiply=lambda: (problem.weights @ problem.activations).T)]
+
+
+def half_precision(problem, backend):
+    """Compute in float16 and call it float32."""
+    small = problem.weights.astype("float16")
+    return [
+        Prepared(
+            multiply=lambda: (small @ problem.activations.astype("float16")).astype("float32")
+        )
+    ]
+
+
+CHEATS = [
+    stale_result,
+    product_made_in_prepare,
+    padded_copy_made_in_prepare,
+    changed_weights,
+    changed_weights_after_a_right_product,
+    late_product,
+    not_a_number,
+    one_weight_dropped,
+    transposed_product,
+    half_precision,
+]

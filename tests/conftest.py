@@ -1,0 +1,59 @@
+"""Shared fixtures: a device whose clock is known, small problems, and the command line."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gpuprune.backends import Backend, open_backend
+from gpuprune.backends.fake import FakeBackend
+from gpuprune.cli import cli
+from gpuprune.problem import Problem, make_problems
+from gpuprune.records import Case
+
+
+@pytest.fixture
+def run() -> Callable[..., Result]:
+    """Run a gpuprune command in this process."""
+
+    def invoke(*arguments: object, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=env)
+
+    return invoke
+
+
+@pytest.fixture
+def fake() -> FakeBackend:
+    return FakeBackend()
+
+
+@pytest.fixture
+def cpu() -> Iterator[Backend]:
+    backend, _ = open_backend("cpu", threads=1)
+    yield backend
+    backend.close()
+
+
+def problem_of(backend: Backend, **changes: object) -> Problem:
+    """Make the arrays of a small case."""
+    values = {"rows": 24, "cols": 40, "batch": 5, "rate": 0.8, "group": 4} | changes
+    (problem,) = make_problems([Case(**values)], backend)
+    return problem
+
+
+def json_rows(result: Result) -> list[dict[str, object]]:
+    """Read stdout as one JSON object a line."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def assert_refused(result: Result, *words: str) -> None:
+    """One error with a hint, exit code 2, nothing on stdout."""
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    error, hint = (line for line in result.stderr.splitlines() if line)
+    assert error.startswith("Error: ")
+    assert hint.startswith("Hint: ")
+    assert hint != "Hint: "
+    for word in words:
+        assert word in result.stderr

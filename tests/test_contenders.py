@@ -1,0 +1,134 @@
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from gpuprune import contenders
+from gpuprune.errors import GpupruneError
+from gpuprune.problem import AFTER, BEFORE, PREPARING
+from gpuprune.sweep import TOLERANCE
+from tests.conftest import problem_of
+
+SHAPES = [(1, 1, 1), (3, 2, 1), (5, 64, 51), (70, 33, 17), (129, 130, 64), (16, 200, 257)]
+CHECKS = [
+    (shape, group, rate, orientation)
+    for shape in SHAPES
+    for group, rate, orientation in [
+        (1, 0.0, "row"),
+        (1, 0.9, "row"),
+        (4, 0.5, "row"),
+        (8, 0.8, "row"),
+        (64, 0.9, "row"),
+        (3, 1.0, "row"),
+        (1, 0.8, "column"),
+        (8, 0.7, "column"),
+    ]
+]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", contenders.names())
+def test_a_contender_is_right_on_every_shape_it_takes(cpu, name, dtype):
+    prepare = contenders.load(name)
+    for (rows, cols, batch), group, rate, orientation in CHECKS:
+        problem = problem_of(
+            cpu,
+            rows=rows,
+            cols=cols,
+            batch=batch,
+            group=group,
+            rate=rate,
+            orientation=orientation,
+            dtype=dtype,
+        )
+        problem.renew(PREPARING)
+        try:
+            variants = prepare(problem, cpu)
+        except contenders.NotApplicable as why:
+            assert str(why)
+            continue
+        for prepared in variants:
+            for draw in (BEFORE, AFTER):
+                problem.renew(draw)
+                product = cpu.numpy(prepared.multiply())
+                assert product.shape == (rows, batch)
+                tolerance = TOLERANCE[prepared.precision or dtype]
+                assert problem.error(product, draw) <= tolerance, (problem.case, prepared.variant)
+            assert prepared.bytes > 0
+            assert not problem.restore()
+
+
+@pytest.mark.parametrize("name", contenders.names())
+def test_a_contender_repeats_itself_to_the_bit(cpu, name):
+    problem = problem_of(cpu, rows=70, cols=130, batch=17)
+    try:
+        variants = contenders.load(name)(problem, cpu)
+    except contenders.NotApplicable:
+        return
+    for prepared in variants:
+        first = cpu.numpy(prepared.multiply())
+        assert (cpu.numpy(prepared.multiply()) == first).all()
+
+
+@pytest.mark.parametrize("name", contenders.names())
+def test_a_contender_is_described_in_a_line(name):
+    assert contenders.describe(name).endswith(".")
+
+
+def test_names_are_listed_without_importing_anything():
+    assert {"dense", "csr"} <= set(contenders.names())
+    before = set(sys.modules)
+    contenders.names()
+    assert set(sys.modules) == before
+
+
+def test_dense_always_runs_and_runs_first():
+    assert contenders.choose(("csr",), "row", "cpu") == ["dense", "csr"]
+    assert contenders.choose(("csr", "dense", "csr"), "row", "cpu") == ["dense", "csr"]
+    assert contenders.choose((), "row", "cpu")[:2] == ["dense", "csr"]
+    assert set(contenders.choose(("all",), "row", "cpu")) == set(contenders.names())
+
+
+def test_an_unknown_contender_is_refused_with_the_known_ones():
+    with pytest.raises(GpupruneError, match="unknown contender 'crs'") as error:
+        contenders.choose(("crs",), "row", "cpu")
+    assert "csr" in error.value.hint
+
+
+NEW_CONTENDER = '''
+"""A contender that somebody added."""
+
+from gpuprune.contenders import Prepared
+
+
+def prepare(problem, backend):
+    """Multiply as the dense one does."""
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, bytes=1)]
+'''
+
+
+def test_one_new_file_is_in_help_and_in_the_sweep(run, monkeypatch, tmp_path):
+    (tmp_path / "brand_new.py").write_text(NEW_CONTENDER)
+    monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
+    assert find_spec("gpuprune.contenders.brand_new")
+    assert "brand_new" in contenders.names()
+    result = run(
+        "bench", "--device", "fake", "--shape", "8x8x2", "--rates", "0.5", "--groups", "1",
+        "--contenders", "brand_new", "--format", "csv",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert ",brand_new," in result.stdout
+    sys.modules.pop("gpuprune.contenders.brand_new", None)
+
+
+def test_help_lists_every_contender(run):
+    text = " ".join(run("bench", "--help").stdout.split())
+    for name in contenders.names():
+        assert name in text
+
+
+def test_the_folder_of_contenders_holds_nothing_else():
+    folder = Path(contenders.__file__).parent
+    stems = {path.stem for path in folder.iterdir() if not path.name.startswith("_")}
+    assert stems == set(contenders.names())

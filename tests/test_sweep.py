@@ -1,0 +1,180 @@
+import numpy as np
+import pytest
+
+from gpuprune import contenders
+from gpuprune.backends import Sample
+from gpuprune.backends.fake import FakeBackend
+from gpuprune.config import load, paper
+from gpuprune.contenders import NotApplicable, Prepared
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Case, Contract
+from gpuprune.sweep import Stopwatch, check_memory, plan, run, warm_up
+from tests.cheats import CHEATS
+
+CASE = Case(rows=64, cols=96, batch=7, rate=0.8, group=1)
+DENSE = contenders.load("dense")
+CONTRACT = Contract(samples=3)
+
+
+def measure(backend, case=CASE, contract=CONTRACT, **others):
+    """Run the dense baseline and others on one case; return the results by contender."""
+    prepares = {"dense": DENSE, **others}
+    calibration = backend.calibrate((case.dtype,))
+    (results,) = run([case], prepares, backend, contract, calibration, Stopwatch())
+    return {result.contender: result for result in results}
+
+
+def honest(problem, backend):
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, bytes=77)]
+
+
+@pytest.mark.parametrize("cheat", CHEATS, ids=lambda cheat: cheat.__name__)
+def test_a_cheat_is_wrong_and_has_no_time(fake, cheat):
+    found = measure(fake, cheat=cheat, honest=honest)
+    assert found["cheat"].status == "wrong", found["cheat"].reason
+    assert found["cheat"].timing is None
+    assert found["cheat"].reason
+    # Whoever comes after it is measured as if it had not been there.
+    assert found["honest"].status == "ok"
+    assert found["dense"].status == "ok"
+
+
+def test_an_honest_contender_has_time_error_and_facts(fake):
+    found = measure(fake, honest=honest)["honest"]
+    assert found.status == "ok"
+    assert found.reason is None
+    assert found.timing.samples_s == pytest.approx((78e-9,) * 3)
+    assert found.error < 1e-7
+    assert found.bytes == 77
+    assert found.nnz == round(0.2 * 64 * 96)
+    assert found.achieved_rate == pytest.approx(0.8, abs=1e-3)
+    assert found.prepare_s > 0
+    assert found.roofline_s > 0
+    assert found.bound == "memory"
+
+
+def test_a_contender_that_declines_is_skipped_with_its_reason(fake):
+    def declines(problem, backend):
+        raise NotApplicable("it has no such format")
+
+    found = measure(fake, declines=declines)["declines"]
+    assert (found.status, found.reason, found.timing) == ("skipped", "it has no such format", None)
+
+
+def test_a_contender_that_breaks_is_failed_and_the_others_go_on(fake):
+    def breaks(problem, backend):
+        raise MemoryError("no room")
+
+    def breaks_later(problem, backend):
+        calls = []
+
+        def multiply():
+            calls.append(1)
+            if len(calls) > 3:
+                raise RuntimeError("it worked before")
+            return problem.weights @ problem.activations
+
+        return [Prepared(multiply=multiply)]
+
+    found = measure(fake, breaks=breaks, breaks_later=breaks_later)
+    assert (found["breaks"].status, found["breaks"].reason) == ("failed", "MemoryError: no room")
+    assert found["breaks_later"].status == "failed"
+    assert "it worked before" in found["breaks_later"].reason
+    assert found["dense"].status == "ok"
+
+
+def test_the_fastest_right_variant_is_kept_and_the_wrong_one_told(fake):
+    def three(problem, backend):
+        def right():
+            return problem.weights @ problem.activations
+
+        return [
+            Prepared(multiply=right, variant="slow", bytes=500),
+            Prepared(multiply=lambda: right() * 2, variant="wrong", bytes=1),
+            Prepared(multiply=right, variant="fast", bytes=100),
+        ]
+
+    found = measure(fake, three=three)["three"]
+    assert (found.status, found.variant, found.bytes) == ("ok", "fast", 100)
+    assert found.reason.startswith("wrong: its error is")
+
+
+def test_the_call_of_a_library_is_timed_apart(fake):
+    def library(problem, backend):
+        def right():
+            return problem.weights @ problem.activations
+
+        return [Prepared(multiply=right, call=right)]
+
+    timing = measure(fake, library=library)["library"].timing
+    assert len(timing.call_samples_s) == Contract().call_samples
+
+
+def test_a_device_that_others_use_makes_a_result_disturbed():
+    class Shared(FakeBackend):
+        def neighbours(self):
+            return "python (pid 7) computes on this device, too"
+
+    found = measure(Shared())["dense"]
+    assert found.status == "disturbed"
+    assert found.reason == "python (pid 7) computes on this device, too"
+    assert len(found.timing.samples_s) == 3
+
+
+def test_a_device_that_waits_for_the_host_has_no_time():
+    backend = FakeBackend(lambda work: Sample(seconds=1.0, host_bound=True))
+    assert measure(backend)["dense"].status == "host_bound"
+
+
+def test_a_dtype_the_device_cannot_do_is_skipped(fake):
+    found = measure(fake, case=Case(rows=8, cols=8, batch=2, rate=0.5, group=1, dtype="float16"))
+    assert found["dense"].status == "skipped"
+    assert "float16" in found["dense"].reason
+
+
+@pytest.mark.parametrize("rate", [0.0, 1.0])
+def test_nothing_pruned_and_everything_pruned_are_cases_like_others(cpu, rate):
+    case = Case(rows=24, cols=40, batch=5, rate=rate, group=4)
+    found = measure(cpu, case=case, csr=contenders.load("csr"))
+    assert [result.status for result in found.values()] == ["ok", "ok"]
+
+
+def test_the_plan_goes_by_layer_then_group_then_rate():
+    sweep = load(None, paper(), {"rates": "0.5,0.9", "groups": "1,8", "shape": "8x8x1,4x4x1"})
+    assert [(case.rows, case.group, case.rate) for case in plan(sweep)] == [
+        (rows, group, rate) for rows in (8, 4) for group in (1, 8) for rate in (0.5, 0.9)
+    ]
+
+
+def test_the_plan_of_a_file_has_its_layers_and_the_batch(tmp_path):
+    path = tmp_path / "model.npz"
+    np.savez(path, a=np.ones((4, 6), np.float32), b=np.ones((3, 5)), bias=np.ones(4))
+    sweep = load(None, paper(), {"weights": str(path), "batch": "9", "rates": "0.5"})
+    cases = plan(sweep)
+    assert {(case.rows, case.cols, case.batch) for case in cases} == {(4, 6, 9), (3, 5, 9)}
+    assert {case.weights for case in cases} == {f"{path}::a", f"{path}::b"}
+
+
+def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
+    path = tmp_path / "pruned.npy"
+    values = np.ones((64, 64), np.float32)
+    values.reshape(64, 16, 4)[np.random.default_rng(0).random((64, 16)) < 0.75] = 0
+    np.save(path, values)
+    (case,) = plan(load(None, paper(), {"weights": str(path), "as_is": True}))
+    assert case.group == 4
+    assert case.rate == pytest.approx(0.75, abs=0.05)
+    assert case.rate == 1 - np.count_nonzero(values) / values.size
+
+
+def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):
+    case = Case(rows=10**6, cols=10**6, batch=1, rate=0.5, group=1)
+    with pytest.raises(GpupruneError, match="1000000x1000000x1 needs about") as error:
+        check_memory([case], fake)
+    assert "smaller" in error.value.hint
+
+
+def test_a_contender_that_breaks_while_warming_up_breaks_nothing(fake):
+    def breaks(problem, backend):
+        raise ValueError
+
+    warm_up({"dense": DENSE, "breaks": breaks}, CASE, fake)
