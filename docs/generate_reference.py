@@ -1,0 +1,42 @@
+"""Write docs/reference.md from the commands' own help: python docs/generate_reference.py."""
+
+from pathlib import Path
+
+import click
+
+from gpuprune.cli import cli
+
+TARGET = Path(__file__).with_name("reference.md")
+OPENING = """\
+# Command line reference
+
+Generated from the commands' help by `python docs/generate_reference.py`; a test keeps it current.
+
+Every option is also read from the environment, as `GPUPRUNE_` and its name: `GPUPRUNE_RATES=0.9`.
+An option on the command line wins over the environment, that over `--config FILE.toml`, and that
+over the default.
+
+| exit code | means |
+|---|---|
+| 0 | done |
+| 1 | a finding: a contender was wrong |
+| 2 | bad usage, configuration, input or machine: one `Error:` and one `Hint:` on stderr |
+| 3 | a bug in gpuprune, with a traceback |
+| 130 | Ctrl-C; what was measured is kept |
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    parts = [OPENING, _section("gpuprune", cli)]
+    parts += [_section(f"gpuprune {name}", cli.commands[name]) for name in sorted(cli.commands)]
+    return "\n".join(parts)
+
+
+def _section(name: str, command: click.Command) -> str:
+    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    return f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n"
+
+
+if __name__ == "__main__":
+    TARGET.write_text(reference(), encoding="utf-8")

@@ -1,0 +1,148 @@
+"""What results mean: speedups, break-even rates, and the advice that follows."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from math import ceil
+
+from gpuprune.contenders import BASELINE
+from gpuprune.records import Case, Result
+
+DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
+_AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakEven:
+    """The pruning rate from which on sparse is at least as fast as dense, as far as measured."""
+
+    rate: float | None  # None: not reached
+    is_bound: bool = False  # already the lowest rate measured broke even: it is this or less
+
+    def __str__(self) -> str:
+        if self.rate is None:
+            return "not reached"
+        return f"≤ {self.rate:.2f}" if self.is_bound else f"{self.rate:.3f}"
+
+
+def layer_of(case: Case) -> Case:
+    """Return what the cases of one table share: the case without rate and group."""
+    return replace(case, rate=0.0, group=1)
+
+
+def by_layer(results: Iterable[Result]) -> dict[Case, list[Result]]:
+    """Group results by layer, in the order of their first case."""
+    layers: dict[Case, list[Result]] = {}
+    for result in results:
+        # What was pruned elsewhere has its own rate and group, and is a layer by itself.
+        layers.setdefault(layer_of(result.case), []).append(result)
+    return layers
+
+
+def median_s(result: Result | None) -> float | None:
+    """Return the median time of a result that counts, None where there is none."""
+    if result is None or result.status != "ok" or result.timing is None:
+        return None
+    return result.timing.median_s
+
+
+def speedups(results: Iterable[Result], contender: str, over: str = BASELINE) -> dict[Case, float]:
+    """Return by case how much faster a contender is than another one on the same case."""
+    results = list(results)
+    times = {(one.case, one.contender): median_s(one) for one in results}
+    found = {}
+    for case, name in times:
+        own, other = times[case, name], times.get((case, over))
+        if name == contender and own is not None and other is not None:
+            found[case] = other / own
+    return found
+
+
+def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case, float]:
+    """Return by case the speedup of the fastest sparse contender."""
+    results = list(results)
+    best: dict[Case, float] = {}
+    for name in sparse_contenders(results):
+        for case, speedup in speedups(results, name, over).items():
+            best[case] = max(speedup, best.get(case, 0.0))
+    return best
+
+
+def sparse_contenders(results: Iterable[Result]) -> list[str]:
+    """List the contenders that use the zeros, in the order of their results."""
+    names = dict.fromkeys(one.contender for one in results)
+    return [name for name in names if name not in DENSE]
+
+
+def break_even(points: Iterable[tuple[float, float]]) -> BreakEven:
+    """Interpolate where the speedup rises to 1 and stays there, from (rate, speedup) pairs.
+
+    Linear between the neighbouring rates measured; never extrapolates.
+    """
+    ordered = sorted(points)
+    if not ordered or not ordered[-1][1] >= 1:
+        return BreakEven(rate=None)
+    for (low, slow), (high, fast) in reversed(list(pairwise(ordered))):
+        if slow < 1 <= fast:
+            return BreakEven(rate=low + (high - low) * (1 - slow) / (fast - slow))
+    return BreakEven(rate=ordered[0][0], is_bound=True)
+
+
+def break_evens(speedup_of: dict[Case, float]) -> dict[int, BreakEven]:
+    """Return the break-even rate of each group size of one layer."""
+    groups = sorted({case.group for case in speedup_of})
+    return {
+        group: break_even(
+            (case.rate, speedup) for case, speedup in speedup_of.items() if case.group == group
+        )
+        for group in groups
+    }
+
+
+def advice(results: Sequence[Result]) -> str:
+    """Say in a sentence or two what to do with one layer on this machine."""
+    best = best_speedups(results)
+    if not best:
+        return "No sparse product was measured beside a dense one, so there is no advice."
+    found = break_evens(best)
+    reached = {group: at.rate for group, at in found.items() if at.rate is not None}
+    if not reached:
+        case, speedup = max(best.items(), key=lambda item: item[1])
+        return (
+            f"For this layer on this machine: stay dense. No group size broke even up to a rate "
+            f"of {max(case.rate for case in best):g}; the nearest was {speedup:.2f}x with "
+            f"{name_groups(case.group)} at {case.rate:g}."
+        )
+    group = _choose(reached)
+    case, speedup = max(best.items(), key=lambda item: item[1])
+    return (
+        f"For this layer on this machine: prune {name_groups(group)} to "
+        f"{_round_up(reached[group])}{' or more' if reached[group] < 1 else ''}, or stay dense. "
+        + _alternative(group, found)
+        + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
+    )
+
+
+def name_groups(group: int) -> str:
+    """Name a group size in a sentence."""
+    return "single weights" if group == 1 else f"groups of {group}"
+
+
+def _choose(reached: dict[int, float]) -> int:
+    """Take the smallest group that breaks even about as early as any: it costs least accuracy."""
+    earliest = min(reached.values())
+    return min(group for group, rate in reached.items() if rate <= earliest + _AS_GOOD)
+
+
+def _alternative(group: int, found: dict[int, BreakEven]) -> str:
+    """Compare with single weights, which keep the most accuracy at a rate."""
+    single = found.get(1)
+    if group == 1 or single is None:
+        return ""
+    if single.rate is None:
+        return "Single weights do not break even at any rate measured. "
+    return f"Single weights break even at {single}. "
+
+
+def _round_up(rate: float) -> str:
+    return f"{ceil(round(rate * 100, 6)) / 100:.2f}"

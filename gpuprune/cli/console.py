@@ -1,0 +1,122 @@
+"""What a run says while it goes on: results to stdout, the conversation to stderr."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from types import TracebackType
+from typing import Self
+
+import click
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from gpuprune import analysis, report
+from gpuprune.records import Case, Result
+from gpuprune.session import Job, Session
+from gpuprune.units import format_minutes
+
+
+class Console:
+    """Shows one run: JSON as it is measured, any other format when it has ended."""
+
+    def __init__(self, session: Session, output_format: report.Format, *, quiet: bool) -> None:
+        self._session = session
+        self._format = output_format
+        self._quiet = quiet
+        self._total = len(session.pending)
+        self._start = time.monotonic()
+        rich = RichConsole(stderr=True)
+        self._progress = Progress(
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TextColumn("{task.description}"),
+            console=rich,
+            disable=quiet or not rich.is_terminal,
+            transient=True,
+        )
+
+    def __enter__(self) -> Self:
+        note(self._opening(), quiet=self._quiet)
+        note(self._session.warning, quiet=self._quiet)
+        self._stream(self._session.results)
+        self._progress.start()
+        self._task = self._progress.add_task("warming up", total=self._total)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+        if kind is KeyboardInterrupt:
+            note(f"Interrupted. {self._kept()}", quiet=False)
+        if kind is None or (kind is KeyboardInterrupt and self._session.results):
+            self._print()
+
+    def add(self, results: Sequence[Result]) -> None:
+        """Show the results of one more case."""
+        self._stream(results)
+        self._progress.update(self._task, advance=1, description=self._status(results))
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a contender was wrong, otherwise 0."""
+        return int(any(one.status == "wrong" for one in self._session.results))
+
+    def _opening(self) -> str:
+        run, job = self._session.run, self._session.job
+        kept = len(self._session.results)
+        there = f"{kept} results are there already; " if kept else ""
+        return (
+            f"Measuring on {run.environment['device']} ({run.environment['device_name']}): "
+            f"{there}{self._total} cases of {', '.join(job.contenders)}."
+        )
+
+    def _kept(self) -> str:
+        kept = len(self._session.results)
+        if self._session.journal is None:
+            return f"{kept} results, kept nowhere: take --output RUN.jsonl to keep them."
+        return f"{kept} results are safe; the same command with --resume goes on."
+
+    def _status(self, results: Sequence[Result]) -> str:
+        case = results[0].case
+        left = self._progress.tasks[0]
+        done = left.completed + 1
+        seconds = (time.monotonic() - self._start) / done * (self._total - done)
+        return f"{_estimate(case, results)} · {format_minutes(seconds)} left"
+
+    def _stream(self, results: Sequence[Result]) -> None:
+        if self._format == "json" and results:
+            rows = report.flatten(self._session.run, results, among=self._session.results)
+            click.echo(report.json_lines(rows))
+
+    def _print(self) -> None:
+        run, results = self._session.run, self._session.results
+        if self._format == "csv":
+            click.echo(report.csv_text(report.flatten(run, results)))
+        elif self._format != "json":
+            click.echo(report.summary(run, results, markdown=self._format == "markdown"))
+
+
+def note(text: str | None, *, quiet: bool) -> None:
+    """Say something on stderr."""
+    if text and not quiet:
+        click.echo(text, err=True)
+
+
+def show_plan(job: Job, output_format: report.Format) -> None:
+    """Say what a run would measure, a case a line."""
+    rows = [{**asdict(case), "contenders": ", ".join(job.contenders)} for case in job.cases]
+    if output_format == "json":
+        click.echo(report.json_lines(rows))
+    elif output_format == "csv":
+        click.echo(report.csv_text(rows))
+    else:
+        click.echo(report.plan(job.cases, job.contenders, job.sweep.budget))
+
+
+def _estimate(case: Case, results: Sequence[Result]) -> str:
+    best = analysis.best_speedups(results).get(case)
+    return f"rate {case.rate:g}, group {case.group}: {f'{best:.2f}x' if best else 'no time'}"

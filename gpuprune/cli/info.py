@@ -1,0 +1,26 @@
+"""gpuprune info."""
+
+from typing import Any
+
+import click
+
+from gpuprune.cli import options
+
+EXAMPLES = """\b
+Examples:
+  gpuprune info
+  gpuprune info --format json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@options.output_format
+def info(output_format: Any) -> None:
+    """Describe this machine: hardware, versions, devices, contenders.
+
+    The table is Table 1 of the paper for the machine at hand, with every contender and, where it
+    cannot run here, the reason.
+    """
+    from gpuprune import inventory, report
+
+    click.echo(report.listing(inventory.rows(), output_format))

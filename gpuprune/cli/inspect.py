@@ -1,0 +1,43 @@
+"""gpuprune inspect."""
+
+from typing import Any
+
+import click
+
+from gpuprune.cli import options
+
+EXAMPLES = """\b
+Examples:
+  gpuprune inspect pruned.safetensors
+  gpuprune inspect pruned.safetensors --tensor '*attention*' --format json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("file", metavar="FILE[::TENSOR]")
+@options.tensor
+@options.output_format
+def inspect(file: str, tensor: str | None, output_format: Any) -> None:
+    """Say per tensor which rate and group size it already has.
+
+    A group size is the longest run of neighbours that are kept or removed together, along a row
+    and down a column; 1 is a tensor pruned weight by weight.
+    """
+    from gpuprune import report, weights
+
+    rows = []
+    for one in weights.select(file, tensor):
+        kept = weights.read_pattern(one) if one.is_pattern else weights.read(one) != 0
+        found = weights.detect_structure(kept)
+        rows.append(
+            {
+                "tensor": one.name or one.path.name,
+                "rows": one.rows,
+                "cols": one.cols,
+                "dtype": one.dtype,
+                "rate": found.rate,
+                "row_group": found.row_group,
+                "column_group": found.column_group,
+            }
+        )
+    click.echo(report.listing(rows, output_format))

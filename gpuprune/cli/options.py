@@ -1,0 +1,96 @@
+"""Options that several commands share: one name, one meaning, one environment variable."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import click
+
+from gpuprune import contenders
+from gpuprune.records import Cache, Dtype, Orientation, Score
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+INPUT = click.Path(path_type=Path)
+
+
+def option(*names: str, **settings: Any) -> Callable[[Command], Command]:
+    """Declare an option that `GPUPRUNE_<NAME>` sets as well; its default stands in its help."""
+    variable = "GPUPRUNE_" + max(names, key=len).removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=variable, **settings)
+
+
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Apply several option decorators, in the order in which help shows them."""
+
+    def decorate(function: Command) -> Command:
+        for one in reversed(options):
+            function = one(function)
+        return function
+
+    return decorate
+
+
+device = option("--device", metavar="DEVICE", help="auto, cpu, cuda or cuda:N.  [default: auto]")
+threads = option(
+    "--threads", type=int, metavar="N", help="Of everyone on the CPU.  [default: all]"
+)
+quiet = click.option("-q", "--quiet", is_flag=True, help="No progress and no notes on stderr.")
+output_format = option(
+    "--format",
+    "output_format",
+    type=click.Choice(["table", "markdown", "csv", "json"]),
+    default="table",
+    show_default=True,
+    help="What stdout holds; json is one object a line.",
+)
+score = option("--score", type=click.Choice(get_args(Score)), help="Of a group.  [default: rms]")
+orientation = option(
+    "--orientation",
+    type=click.Choice(get_args(Orientation)),
+    help="Groups run along a row or down a column.  [default: row]",
+)
+min_groups = option(
+    "--min-groups-per-row", type=int, metavar="N", help="Kept in any case.  [default: 0]"
+)
+tensor = option("--tensor", metavar="PATTERN", help="Only tensors of this name, such as '*mlp*'.")
+seed = option("--seed", type=int, metavar="N", help="Of all random numbers.  [default: 0]")
+
+sweep = together(
+    option(
+        "--rates", metavar="LIST|RANGE", help="0.8,0.9 or from:to[:step].  [default: 0.8:0.98]"
+    ),
+    option("--groups", metavar="LIST", help="Group sizes.  [default: 1,2,4,8,16,32,64]"),
+    option(
+        "--shape",
+        metavar="ROWSxCOLSxBATCH",
+        help="Layer and batch, or several with commas.  [default: 4096x4096x50]",
+    ),
+    option("--batch", type=int, metavar="N", help="With --weights.  [default: 50]"),
+    option(
+        "--dtype", type=click.Choice(get_args(Dtype)), help="Of the storage.  [default: float32]"
+    ),
+    score,
+    orientation,
+    min_groups,
+    option("--weights", metavar="FILE[::TENSOR]", help="Real weights instead of random ones."),
+    tensor,
+    option("--as-is", is_flag=True, default=None, help="Time the zeros that the file has."),
+    device,
+    threads,
+    option(
+        "--contenders",
+        metavar="LIST|all",
+        help=f"Some of {', '.join(contenders.names())}.  [default: those made for the case]",
+    ),
+    option(
+        "--cache",
+        type=click.Choice(get_args(Cache)),
+        help="Whether caches are evicted before each sample.  [default: cold]",
+    ),
+    option("--samples", type=int, metavar="N", help="Exactly so many, instead of the stop rule."),
+    option("--budget", type=float, metavar="SECONDS", help="Of a case's samples.  [default: 1]"),
+    seed,
+    option("--config", type=INPUT, metavar="FILE.toml", help="A file with these options as keys."),
+    option("--quick", is_flag=True, help="3 rates and 3 group sizes, fewer samples."),
+)

@@ -1,0 +1,90 @@
+"""gpuprune profile."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from gpuprune.cli import options
+from gpuprune.profiler.mappings import DEFAULT_MAPPING, MAPPINGS
+
+EXAMPLES = """\b
+Examples:
+  gpuprune profile --predict
+  gpuprune profile --predict --mapping half_warp_stream --groups 1,8 --format json
+  gpuprune profile --rates 0.8,0.9 --groups 1,8 --keep report.csv
+  gpuprune profile --from report.csv --from other.ncu-rep --format markdown
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option(
+    "--from",
+    "sources",
+    type=options.INPUT,
+    multiple=True,
+    metavar="FILE",
+    help="Read what ncu or nvprof wrote; may be given several times.",
+)
+@click.option("--predict", is_flag=True, help="Compute it from the pattern; needs no GPU.")
+@options.option(
+    "--mapping",
+    type=click.Choice(list(MAPPINGS)),
+    default=DEFAULT_MAPPING,
+    show_default=True,
+    help="The kernel that is predicted: which loads its warps issue.",
+)
+@options.option(
+    "--profiler", type=options.INPUT, metavar="PATH", help="ncu or nvprof.  [default: found]"
+)
+@options.option("--keep", type=options.INPUT, metavar="FILE", help="Keep what the profiler wrote.")
+@options.sweep
+@options.output_format
+@options.quiet
+@click.pass_context
+def profile(
+    context: click.Context,
+    /,
+    sources: tuple[Path, ...],
+    predict: bool,
+    mapping: str,
+    profiler: Path | None,
+    keep: Path | None,
+    config: Path | None,
+    quick: bool,
+    output_format: Any,
+    quiet: bool,
+    **asked: Any,
+) -> None:
+    """Report global load efficiency: the share of the loaded sectors that was asked for.
+
+    Without --from or --predict, it runs each contender once for each rate and group size under
+    NVIDIA's profiler, ncu or nvprof, on the GPU. Times are never taken from such a run. ncu counts
+    distinct bytes, nvprof the bytes of every lane: the two are not comparable.
+    """
+    from gpuprune import config as configuration
+    from gpuprune.cli import profile_console
+
+    if sources:
+        _refuse_beside(context, "--from", allowed={"sources", "output_format", "quiet"})
+        profile_console.show_files(sources, output_format, quiet=quiet)
+        return
+    base = configuration.quick() if quick else configuration.paper()
+    sweep = configuration.load(config, base, asked)
+    if predict:
+        _refuse_beside(context, "--predict", allowed=set(context.params) - {"profiler", "keep"})
+        profile_console.show_predictions(sweep, mapping, output_format, quiet=quiet)
+        return
+    profile_console.show_live(
+        sweep, mapping, output_format, profiler=profiler, keep=keep, quiet=quiet
+    )
+
+
+def _refuse_beside(context: click.Context, option: str, allowed: set[str]) -> None:
+    """Refuse what was given on the command line and means nothing beside an option."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is ParameterSource.COMMANDLINE and name not in allowed:
+            raise click.UsageError(f"{parameter.opts[0]} makes no sense with {option}", context)

@@ -1,0 +1,184 @@
+"""What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from gpuprune import report, session, sweep
+from gpuprune.backends import Unavailable, open_backend
+from gpuprune.cli.console import note
+from gpuprune.config import Sweep
+from gpuprune.errors import GpupruneError
+from gpuprune.profiler import live, tables
+from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
+from gpuprune.profiler.mappings import MAPPINGS
+from gpuprune.profiler.model import Prediction
+from gpuprune.profiler.parse import KernelProfile, notes, read_report
+from gpuprune.profiler.prediction import predict_cases
+from gpuprune.profiler.target import Job
+from gpuprune.records import Case
+from gpuprune.units import format_minutes
+
+_COUNTING = {
+    "ncu": "distinct bytes, as ncu counts",
+    "nvprof": "bytes of all lanes, as nvprof counts",
+}
+
+
+def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
+    """Show the kernels of captured files; files without one are warnings, unless all are."""
+    profiles: list[KernelProfile] = []
+    refusals: list[GpupruneError] = []
+    for path in paths:
+        try:
+            read = read_report(path)
+        except GpupruneError as refusal:
+            refusals.append(refusal)
+            continue
+        profiles += read.kernels
+        _warn(f"{path}: {text}" for text in read.warnings)
+    if not profiles:
+        raise refusals[0]
+    _warn(f"{refusal} Hint: {refusal.hint}" for refusal in refusals)
+    if output_format in ("json", "csv"):
+        rows = [tables.kernel_row(one) for one in profiles]
+        click.echo(report.listing(_for_programs(rows, output_format), output_format))
+    else:
+        click.echo(report.listing(tables.kernel_rows(profiles), output_format))
+    for text in notes(profiles):
+        note(f"Note: {text}", quiet=quiet)
+
+
+def show_predictions(
+    asked: Sweep, mapping: str, output_format: report.Format, *, quiet: bool
+) -> None:
+    """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
+    cases = sweep.plan(asked)
+    found = []
+    with _progress(len(cases), quiet=quiet) as advance:
+        for case, prediction in predict_cases(cases, mapping):
+            if output_format == "json":
+                click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
+            found.append((case, prediction))
+            advance(len(found))
+    if output_format == "csv":
+        click.echo(report.csv_text([tables.prediction_row(*one) for one in found]))
+    elif output_format != "json":
+        click.echo("\n\n".join(_predicted_layers(found, mapping, output_format)))
+
+
+def show_live(
+    asked: Sweep,
+    mapping: str,
+    output_format: report.Format,
+    *,
+    profiler: Path | None,
+    keep: Path | None,
+    quiet: bool,
+) -> None:
+    """Run a sweep under the GPU's profiler, and show its kernels beside what is predicted."""
+    job, found, metrics = _prepare(asked, profiler)
+    note(
+        f"Profiling {len(job.ranges)} products ({', '.join(job.contenders)}) with {found.path}: "
+        f"about {format_minutes(live.estimate_s(job))}.",
+        quiet=quiet,
+    )
+    with _progress(len(job.ranges), quiet=quiet) as advance:
+        capture = live.profile_live(job, found, metrics, keep=keep, advance=advance)
+    _warn(capture.warnings)
+    for text in notes([one.profile for one in capture.launches]):
+        note(f"Note: {text}", quiet=quiet)
+    modelled = tables.PREDICTED_CONTENDER in job.contenders
+    predicted = dict(predict_cases(job.cases, mapping)) if modelled else {}
+    if output_format in ("json", "csv"):
+        rows = [tables.launch_row(one, predicted) for one in capture.launches]
+        click.echo(report.listing(_for_programs(rows, output_format), output_format))
+        return
+    parts = [f"Global load efficiency measured by {found.tool} ({_COUNTING[found.tool]})."]
+    if predicted:
+        parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
+    parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
+    click.echo("\n\n".join(parts))
+
+
+def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[str, ...]]:
+    """Say what to run, under which profiler, for which metrics; leave the GPU free again."""
+    device = "cuda" if asked.device == "auto" else asked.device
+    instead = "take --predict, which computes it from the pattern, or --from FILE"
+    try:
+        backend, _ = open_backend(device, asked.threads)
+    except Unavailable as why:
+        raise GpupruneError(
+            f"load efficiency is measured on a GPU, and {why}",
+            hint=f"{instead}; to measure it, {why.hint.partition(', or take --device cpu')[0]}",
+        ) from None
+    with closing(backend):
+        facts = backend.facts()
+        if "compute_capability" not in facts:
+            raise GpupruneError(
+                f"load efficiency is measured on a GPU, and {device!r} is none",
+                hint=f"{instead}; to measure it, leave --device out",
+            )
+        resolved = session.resolve(asked, backend)
+    major, minor = (int(part) for part in facts["compute_capability"].split("."))
+    found = find_profiler((major, minor), profiler)
+    job = Job(
+        tool=found.tool,
+        device=device,
+        contenders=tuple(resolved.contenders),
+        cases=tuple(resolved.cases),
+    )
+    return job, found, choose_metrics(found, (major, minor))
+
+
+def _predicted_layers(
+    found: Sequence[tuple[Case, Prediction]], mapping: str, output_format: report.Format
+) -> Iterator[str]:
+    """Lay out each layer by both definitions."""
+    yield f"Predicted, not measured: global load efficiency in per cent by {_describe(mapping)}"
+    for layer, own in groupby(found, lambda one: replace(one[0], rate=0.0, group=1)):
+        predictions = list(own)
+        widest = max(prediction.error_points for _, prediction in predictions)
+        precision = f", each within {widest:.1f} points" if widest else ""
+        for tool, counting in _COUNTING.items():
+            grid = report.listing(tables.prediction_grid(predictions, tool), output_format)
+            title = f"{layer.rows}x{layer.cols} times {layer.cols}x{layer.batch}, {layer.dtype}"
+            yield f"{report.printable(layer.weights or title)}: {counting}{precision}\n\n{grid}"
+
+
+def _describe(mapping: str) -> str:
+    return f"the mapping {mapping}: {MAPPINGS[mapping]}"
+
+
+def _for_programs(rows: Sequence[report.Row], output_format: report.Format) -> list[report.Row]:
+    return [tables.in_one_cell(row) for row in rows] if output_format == "csv" else list(rows)
+
+
+def _warn(texts: Iterable[str]) -> None:
+    for text in texts:
+        click.echo(f"Warning: {report.printable(text)}", err=True)
+
+
+@contextmanager
+def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal; yields what to tell how many are done."""
+    console = Console(stderr=True)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
+    start = time.monotonic()
+    with Progress(
+        *columns, console=console, disable=quiet or not console.is_terminal, transient=True
+    ) as progress:
+        task = progress.add_task("starting", total=total)
+
+        def advance(done: int) -> None:
+            left = (time.monotonic() - start) / done * (total - done)
+            progress.update(task, completed=done, description=f"{format_minutes(left)} left")
+
+        yield advance

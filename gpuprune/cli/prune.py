@@ -1,0 +1,67 @@
+"""gpuprune prune."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuprune.cli import options
+
+EXAMPLES = """\b
+Examples:
+  gpuprune prune model.safetensors pruned.safetensors --rate 0.9 --group 8
+  gpuprune prune weights.npy pruned.npy --rate 0.9 --group 8 --score mean
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.argument("source", metavar="IN", type=options.INPUT)
+@click.argument("target", metavar="OUT", type=options.INPUT)
+@click.option("--rate", type=float, required=True, metavar="R", help="Share of groups to remove.")
+@click.option("--group", type=int, required=True, metavar="G", help="Neighbours pruned together.")
+@options.score
+@options.orientation
+@options.min_groups
+@options.tensor
+@options.seed
+@click.option("--force", is_flag=True, help="Write over OUT.")
+@options.output_format
+def prune(
+    source: Path,
+    target: Path,
+    rate: float,
+    group: int,
+    tensor: str | None,
+    force: bool,
+    output_format: Any,
+    **choices: Any,
+) -> None:
+    """Prune the matrices of a weight file and write it anew, in the same format.
+
+    Every floating-point matrix is pruned but those named like *embed*, or those that --tensor
+    names; all else is copied as it is. Prints a row a tensor.
+    """
+    import numpy as np
+
+    from gpuprune import pruning, report, weights
+
+    chosen = {name: value for name, value in choices.items() if value is not None}
+    rows = []
+
+    def change(one: weights.Tensor, values: Any) -> Any:
+        pruned = pruning.prune(values, rate, group, **chosen)
+        before, after = (np.square(array.astype(np.float64)).sum() for array in (values, pruned))
+        rows.append(
+            {
+                "tensor": one.name or one.path.name,
+                "rows": one.rows,
+                "cols": one.cols,
+                "rate": 1 - np.count_nonzero(pruned) / pruned.size,
+                "group": group,
+                "energy_kept": after / before if before else 1.0,
+            }
+        )
+        return pruned
+
+    weights.rewrite(source, target, change, pattern=tensor, force=force)
+    click.echo(report.listing(rows, output_format))

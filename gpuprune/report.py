@@ -1,0 +1,412 @@
+"""Results as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from statistics import median
+from typing import Any, Literal
+
+from tabulate import tabulate
+
+from gpuprune import analysis
+from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.config import PAPER_SHAPE
+from gpuprune.contenders import BASELINE
+from gpuprune.records import Case, Result, Run
+from gpuprune.stats import interquartile_range, relative_spread
+from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+
+Format = Literal["table", "markdown", "csv", "json"]
+Row = dict[str, Any]
+
+# Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
+PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
+PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
+PAPER_RATE = 0.90
+_ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
+_WIDE_SPREAD = 0.10  # of the samples, from which on a cell carries a mark
+
+
+def flatten(
+    run: Run, results: Sequence[Result], among: Sequence[Result] | None = None
+) -> list[Row]:
+    """Turn results into rows of one table, each told against the dense result of its case.
+
+    The dense results are looked for `among` others, where they are not in `results`.
+    """
+    dense = {one.case: median_s(one) for one in among or results if one.contender == BASELINE}
+    return [_flat(run, result, dense.get(result.case)) for result in results]
+
+
+def json_lines(rows: Iterable[Row]) -> str:
+    """Write one JSON object a line."""
+    return "\n".join(json.dumps(row, allow_nan=False) for row in rows)
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """Write rows as CSV with a header; text that a spreadsheet would run is quoted."""
+    if not rows:
+        return ""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
+    return file.getvalue().rstrip("\n")
+
+
+def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
+    """Lay out a run for people: environment, speedups, break-even rates, advice."""
+    layers = by_layer(results)
+    parts = [_heading(run, markdown)]
+    if not layers:
+        parts.append("Nothing was measured.")
+    elif len({one.case for one in results}) == len(layers):
+        parts.append(_one_case_each(layers, markdown))
+    elif len(layers) == 1:
+        parts += _layer(next(iter(layers.values())), markdown)
+    else:
+        parts += [_many_layers(layers, markdown), "Every cell: --format csv or json."]
+    parts += _remarks(run, results)
+    return "\n\n".join(part for part in parts if part)
+
+
+def listing(rows: Sequence[Row], output_format: Format) -> str:
+    """Lay out rows with the same keys in any format; shares of one show as percentages."""
+    if output_format == "json":
+        return json_lines(rows)
+    if output_format == "csv":
+        return csv_text(rows)
+    headers = list(rows[0]) if rows else []
+    cells = [[_cell(name, row[name]) for name in headers] for row in rows]
+    numbers = [name for name in headers if any(isinstance(row[name], int | float) for row in rows)]
+    left = [i for i, name in enumerate(headers) if name not in numbers]
+    titles = [name.replace("_", " ") for name in headers]
+    return _table(titles, cells, output_format == "markdown", left=left)
+
+
+def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> str:
+    """Lay out what a run would measure: a row a layer."""
+    layers: dict[Case, list[Case]] = {}
+    for case in cases:
+        layers.setdefault(analysis.layer_of(case), []).append(case)
+    rows = [
+        [
+            _name(layer),
+            f"{layer.rows}x{layer.cols}x{layer.batch}",
+            ", ".join(f"{rate:g}" for rate in sorted({case.rate for case in own})),
+            ", ".join(str(group) for group in sorted({case.group for case in own})),
+            str(len(own)),
+        ]
+        for layer, own in layers.items()
+    ]
+    table = _table(
+        ["layer", "shape", "rates", "groups", "cases"], rows, markdown=False, left=[0, 2, 3]
+    )
+    return (
+        f"{table}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
+        f"about {format_minutes(len(cases) * budget_s)} of sampling, more where ten samples take "
+        f"longer than {budget_s:g} s."
+    )
+
+
+def _flat(run: Run, result: Result, dense_s: float | None) -> Row:
+    case, timing = result.case, result.timing
+    own_s = median_s(result)
+    roofline_s = result.roofline_s
+    return {
+        "device": run.environment["device"],
+        "device_name": run.environment["device_name"],
+        "node": run.environment["node"],
+        "threads": run.environment["threads"],
+        "weights": case.weights,
+        "rows": case.rows,
+        "cols": case.cols,
+        "batch": case.batch,
+        "dtype": case.dtype,
+        "orientation": case.orientation,
+        "score": case.score,
+        "seed": case.seed,
+        "rate": case.rate,
+        "achieved_rate": result.achieved_rate,
+        "group": case.group,
+        "contender": result.contender,
+        "variant": result.variant,
+        "status": result.status,
+        "reason": result.reason,
+        "cache": run.contract.cache,
+        "samples": len(timing.samples_s) if timing else None,
+        "median_s": timing.median_s if timing else None,
+        "iqr_s": interquartile_range(timing.samples_s) if timing else None,
+        "call_median_s": median(timing.call_samples_s)
+        if timing and timing.call_samples_s
+        else None,
+        "speedup": dense_s / own_s if dense_s and own_s else None,
+        "error": result.error,
+        "nnz": result.nnz,
+        "bytes": result.bytes,
+        "prepare_s": result.prepare_s,
+        "predicted_s": result.predicted_s,
+        "bound": result.bound,
+        "roofline_s": roofline_s,
+        "roofline_share": roofline_s / own_s if roofline_s and own_s else None,
+    }
+
+
+def _cell(name: str, value: object) -> str:
+    if value is None:
+        return "-"
+    if name in ("rate", "energy_kept") and isinstance(value, float):
+        return format_percent(value)
+    return printable(str(value))
+
+
+def _inert(value: object) -> object:
+    # A spreadsheet takes text that begins like this for a formula.
+    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return f"'{value}"
+    return value
+
+
+def _heading(run: Run, markdown: bool) -> str:
+    environment, contract = run.environment, run.contract
+    threads, known = environment["threads"], environment["packages"]
+    facts = [
+        f"gpuprune {run.version}",
+        environment["device_name"] + (f", {_count(threads, 'thread')}" if threads else ""),
+        *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
+        f"{contract.cache} caches",
+    ]
+    line = " · ".join(facts)
+    return f"*{_escape(line)}*" if markdown else line
+
+
+def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
+    parts = [_title(results, markdown)]
+    names = analysis.sparse_contenders(results)
+    for name in names:
+        if speedups(results, name):
+            parts.append(_speedup_table(results, name, markdown))
+            parts.append(_roofline_table(results, name, markdown))
+    parts.append(_break_even_table(results, names, markdown))
+    parts.append(analysis.advice(results))
+    return parts
+
+
+def _title(results: Sequence[Result], markdown: bool) -> str:
+    case = results[0].case
+    source = case.weights or f"normal random weights (seed {case.seed})"
+    pruned = "as they are" if case.as_is else f"{case.orientation} groups scored by {case.score}"
+    times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
+    dense = f"; dense takes {format_seconds(median(times))}" if times else ""
+    line = (
+        f"{case.rows}x{case.cols} times {case.cols}x{case.batch}, {case.dtype}, "
+        f"{printable(source)}, {pruned}{dense}"
+    )
+    return f"**{_escape(line)}**" if markdown else line
+
+
+def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
+    found = speedups(results, name)
+    best = {rate: max(s for c, s in found.items() if c.rate == rate) for rate in _rates(found)}
+    spread = {
+        one.case
+        for one in results
+        if one.contender in (name, BASELINE)
+        and one.timing
+        and relative_spread(one.timing.samples_s) > _WIDE_SPREAD
+    }
+
+    def cell(case: Case) -> str:
+        marks = "~" if case in spread else ""
+        marks += "*" if found[case] == best[case.rate] else ""
+        return f"{marks}{found[case]:.2f}"
+
+    notes = ["* fastest group at that rate"]
+    if spread & set(found):
+        notes.append("~ samples spread over more than 10 %")
+    title = f"Speedup of {name} over dense ({'; '.join(notes)})"
+    return f"{title}\n\n{_grid(found, cell, markdown)}"
+
+
+def _roofline_table(results: Sequence[Result], name: str, markdown: bool) -> str:
+    shares = {
+        one.case: one.roofline_s / own_s
+        for one in results
+        if one.contender == name and one.roofline_s and (own_s := median_s(one))
+    }
+    if not shares:
+        return ""
+
+    def cell(case: Case) -> str:
+        return f"{format_percent(shares[case], 0)}{'!' if shares[case] > 1 else ''}"
+
+    bounds = Counter(one.bound for one in results if one.contender == name and one.bound)
+    limits = ", ".join(f"{bound} in {count}" for bound, count in bounds.most_common())
+    flagged = any(share > 1 for share in shares.values())
+    title = f"Share of the roofline that {name} reaches (bound by {limits} of {len(shares)} cells)"
+    note = "; ! more than the rates measured at the start allow: do not trust" if flagged else ""
+    return f"{title}{note}\n\n{_grid(shares, cell, markdown)}"
+
+
+def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) -> str:
+    """Lay out rates down and group sizes across."""
+    at = {(case.rate, case.group): case for case in cases}
+    groups = sorted({group for _, group in at})
+    rows = [
+        [
+            f"{rate:g}".ljust(4, "0"),
+            *(cell(at[rate, g]) if (rate, g) in at else "" for g in groups),
+        ]
+        for rate in sorted({rate for rate, _ in at})
+    ]
+    return _table(["rate", *(f"g={group}" for group in groups)], rows, markdown)
+
+
+def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown: bool) -> str:
+    columns: list[tuple[str, dict[int, str]]] = []
+    overs = [over for over in analysis.DENSE if any(one.contender == over for one in results)]
+    for name in names:
+        for over in overs:
+            if found := speedups(results, name, over):
+                evens = analysis.break_evens(found)
+                title = f"{name} breaks even with {over}"
+                columns.append((title, {group: str(at) for group, at in evens.items()}))
+        at_rate = {
+            case.group: f"{speedup:.2f}x"
+            for case, speedup in speedups(results, name).items()
+            if case.rate == PAPER_RATE
+        }
+        if at_rate:
+            columns.append((f"{name} at {PAPER_RATE:.2f}", at_rate))
+    if not columns:
+        return ""
+    if _is_papers(results[0].case):
+        columns.append(
+            ("paper: breaks even", {g: f"{r:.2f}" for g, r in PAPER_BREAK_EVEN.items()})
+        )
+        columns.append(
+            (f"paper: at {PAPER_RATE:.2f}", {g: f"{s:.2f}x" for g, s in PAPER_SPEEDUP.items()})
+        )
+    groups = sorted({one.case.group for one in results})
+    rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
+    table = _table(["group", *(title for title, _ in columns)], rows, markdown)
+    source = "\n\nThe paper: cuSPARSE against cuBLAS on a GTX 950M (Hartenstein et al. 2019)."
+    return table + (source if _is_papers(results[0].case) else "")
+
+
+def _is_papers(case: Case) -> bool:
+    shape = (case.rows, case.cols, case.batch)
+    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
+
+
+def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
+    """List layers that have one rate and one group size each."""
+    names = analysis.sparse_contenders(one for results in layers.values() for one in results)
+    rows = []
+    for results in layers.values():
+        times = {one.contender: median_s(one) for one in results}
+        case, dense = results[0].case, times.get(BASELINE)
+        cells = []
+        for name in names:
+            own = times.get(name)
+            cells.append(f"{format_seconds(own)} ({dense / own:.2f}x)" if own and dense else "")
+        rows.append(
+            [
+                _name(case),
+                f"{case.rows}x{case.cols}x{case.batch}",
+                f"{case.rate:.4g}",
+                str(case.group),
+                format_seconds(dense) if dense else "",
+                *cells,
+            ]
+        )
+    headers = ["layer", "shape", "rate", "group", BASELINE, *names]
+    return _table(headers, rows, markdown, left=[0])
+
+
+def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
+    """Give every layer a row: dense time, break-even rate a group size, and the best cell."""
+    groups = sorted({one.case.group for results in layers.values() for one in results})
+    rows = []
+    for case, results in layers.items():
+        best = analysis.best_speedups(results)
+        evens = analysis.break_evens(best)
+        top = max(best.items(), key=lambda item: item[1], default=None)
+        times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
+        rows.append(
+            [
+                _name(case),
+                f"{case.rows}x{case.cols}x{case.batch}",
+                format_seconds(median(times)) if times else "",
+                *(str(evens[group]) if group in evens else "" for group in groups),
+                f"{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",
+            ]
+        )
+    headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
+    title = "Break-even rate of each group size, by the fastest sparse product"
+    return f"{title}\n\n{_table(headers, rows, markdown, left=[0])}"
+
+
+def _name(case: Case) -> str:
+    if case.weights is None:
+        return "random"
+    file, _, tensor = case.weights.rpartition("::")
+    return printable(tensor if file else case.weights)
+
+
+def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
+    """Say what has no time, and what the times stand on."""
+    lines = []
+    reasons = Counter(
+        (one.contender, one.status, one.reason) for one in results if one.status != "ok"
+    )
+    for (contender, status, reason), count in reasons.items():
+        cases = f" ({_count(count, 'case')})" if count > 1 else ""
+        lines.append(f"{contender} {status.replace('_', '-')}{cases}: {printable(reason or '')}")
+    calibration = run.calibration
+    lines.append(
+        f"Measured at the start: memory {format_bytes(calibration.memory_bytes_per_s)}/s, "
+        f"cache {format_bytes(calibration.cache_bytes_per_s)}/s, "
+        + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in calibration.flops_per_s.items())
+        + f", empty call {format_seconds(calibration.empty_s)}."
+    )
+    return ["\n".join(lines)]
+
+
+def _table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool, left: Sequence[int] = ()
+) -> str:
+    if markdown:
+        headers = [_escape(header) for header in headers]
+        rows = [[_escape(cell) for cell in row] for row in rows]
+    align = ["left" if column in left else "right" for column in range(len(headers))]
+    return tabulate(
+        rows,
+        headers=headers,
+        tablefmt="pipe" if markdown else "simple",
+        disable_numparse=True,
+        colalign=align,
+    )
+
+
+def printable(text: str) -> str:
+    """Show control characters of a name, which a terminal would obey, as escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _escape(text: str) -> str:
+    """Escape what Markdown would take for markup."""
+    text = printable(text)
+    for character in "\\|*_<>`":
+        text = text.replace(character, f"\\{character}")
+    return text
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _rates(cases: Iterable[Case]) -> set[float]:
+    return {case.rate for case in cases}

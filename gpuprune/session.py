@@ -1,0 +1,203 @@
+"""A run from its first record to its last: what is asked, what is on disk, what is still to do."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from gpuprune import __version__, contenders, environment, sweep
+from gpuprune.backends import Backend
+from gpuprune.config import Sweep
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Calibration, Case, Result, Run
+from gpuprune.storage import Journal, RunFile, read
+
+# What makes two machines one, as far as a time is concerned.
+_MACHINE = ("node", "device", "device_name", "threads", "packages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """A sweep resolved on a device: which cases, which contenders."""
+
+    sweep: Sweep
+    backend: Backend
+    cases: list[Case]
+    contenders: list[str]  # the dense baseline first
+
+
+@dataclass(kw_only=True)
+class Session:
+    """A run under way; iterating measures, and puts on disk, case after case."""
+
+    job: Job
+    run: Run
+    results: list[Result]  # in memory and, with a journal, on disk
+    pending: list[Case]
+    journal: Journal | None = None
+    warning: str | None = None
+
+    def __iter__(self) -> Iterator[list[Result]]:
+        """Measure what is pending; yields the results of one case when they are safe."""
+        job, stopwatch, start = self.job, sweep.Stopwatch(), time.monotonic()
+        done = {(one.case, one.contender) for one in self.results}
+        prepares = {name: contenders.load(name) for name in job.contenders}
+        if self.pending:
+            sweep.warm_up(prepares, self.pending[0], job.backend)
+        measured = sweep.run(
+            self.pending,
+            prepares,
+            job.backend,
+            self.run.contract,
+            self.run.calibration,
+            stopwatch,
+        )
+        for everyone in measured:
+            # Where a run was cut off inside a case, only what is missing is added.
+            results = [one for one in everyone if (one.case, one.contender) not in done]
+            if self.journal:
+                self.journal.append([one.to_record() for one in results])
+            self.results += results
+            yield results
+        if self.journal and self.journal.run.end is None:
+            self.journal.finish(
+                {
+                    "record": "end",
+                    "finished": _now(),
+                    "results": len(self.results),
+                    "wall_s": time.monotonic() - start,
+                    "measuring_s": stopwatch.measuring_s,
+                }
+            )
+
+
+def resolve(asked: Sweep, backend: Backend) -> Job:
+    """Resolve a sweep on a device; raises GpupruneError for whatever cannot be."""
+    names = contenders.choose(asked.contenders, asked.orientation, backend.name)
+    cases = sweep.plan(asked)
+    sweep.check_memory(cases, backend)
+    return Job(sweep=asked, backend=backend, cases=cases, contenders=names)
+
+
+@contextmanager
+def start(
+    job: Job, output: Path | None, *, resume: bool, arguments: Sequence[str] = ()
+) -> Iterator[Session]:
+    """Begin a run, or go on with the one in `output`; nothing is written if that is refused."""
+    if resume and output is None:
+        raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
+    if output is not None and resume and output.exists():
+        with Journal.resume(output) as journal:
+            yield _resumed(job, journal, output)
+    elif output is not None:
+        run = _begin(job, job.backend.calibrate(_dtypes(job)), arguments)
+        with Journal.create(output, run.to_record()) as journal:
+            yield Session(job=job, run=run, results=[], pending=job.cases, journal=journal)
+    else:
+        run = _begin(job, job.backend.calibrate(_dtypes(job)), arguments)
+        yield Session(job=job, run=run, results=[], pending=job.cases)
+
+
+def load(path: Path) -> tuple[Run, list[Result], str | None]:
+    """Read a run file; returns its run, its results, and a warning if its end was torn."""
+    file = read(path)
+    return _parse_run(file), _parse_results(file), file.warning
+
+
+def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
+    return Run(
+        version=__version__,
+        started=_now(),
+        arguments=tuple(arguments),
+        configuration=_configuration(job.sweep),
+        environment=describe(job.backend),
+        contract=job.sweep.contract,
+        calibration=calibration,
+    )
+
+
+def describe(backend: Backend) -> dict[str, Any]:
+    """Describe machine, software and device; JSON-ready."""
+    return {
+        **environment.describe(),
+        "device": backend.name,
+        "threads": backend.threads,
+        **backend.facts(),
+    }
+
+
+def _configuration(asked: Sweep) -> dict[str, Any]:
+    digest = None
+    if asked.weights is not None:
+        path = Path(asked.weights.partition("::")[0])
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    # Lists for tuples: what is in memory equals what is read back.
+    plain: dict[str, Any] = json.loads(json.dumps(asked.to_json()))
+    return {**plain, "weights_sha256": digest}
+
+
+def _resumed(job: Job, journal: Journal, output: Path) -> Session:
+    run = _parse_run(journal.run)
+    results = _parse_results(journal.run)
+    wanted = _configuration(job.sweep)
+    _require_agreement(run.configuration, wanted, list(wanted), output, "was asked for")
+    here = describe(job.backend)
+    _require_agreement(run.environment, here, list(_MACHINE), output, "ran on")
+    job.backend.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
+    done = {(one.case, one.contender) for one in results}
+    pending = [c for c in job.cases if any((c, name) not in done for name in job.contenders)]
+    return Session(
+        job=job,
+        run=run,
+        results=results,
+        pending=pending,
+        journal=journal,
+        warning=journal.run.warning,
+    )
+
+
+def _require_agreement(
+    kept: dict[str, Any], wanted: dict[str, Any], keys: list[str], output: Path, verb: str
+) -> None:
+    for key in keys:
+        if kept.get(key) != wanted[key]:
+            raise GpupruneError(
+                f"{output} {verb} {key.replace('_', '-')} {kept.get(key)!r}, "
+                f"and now it is {wanted[key]!r}",
+                hint="give the options and the machine of that run, or another --output",
+            )
+
+
+def _parse_run(file: RunFile) -> Run:
+    try:
+        return Run.from_record(file.header)
+    except (KeyError, TypeError) as error:
+        raise _not_ours(file.path, error) from None
+
+
+def _parse_results(file: RunFile) -> list[Result]:
+    try:
+        return [Result.from_record(line) for line in file.results]
+    except (KeyError, TypeError) as error:
+        raise _not_ours(file.path, error) from None
+
+
+def _not_ours(path: Path, error: Exception) -> GpupruneError:
+    return GpupruneError(
+        f"{path} lacks what a run file of gpuprune bench holds: {error}",
+        hint="give a file that `gpuprune bench --output` wrote",
+    )
+
+
+def _dtypes(job: Job) -> tuple[str, ...]:
+    return (job.sweep.dtype,)
+
+
+def _now() -> str:
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,39 @@
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ["cupy", "llvmlite", "numba", "numpy", "ray", "rich", "scipy", "tabulate", "torch"]
+PROBE = """
+import sys
+from gpuprune.cli import cli
+try:
+    cli(sys.argv[1:], prog_name="gpuprune")
+except SystemExit as end:
+    assert end.code == 0, end.code
+print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+COMMANDS = ["bench", "prune", "inspect", "info"]
+
+
+def modules_after(*arguments):
+    return subprocess.run(
+        [sys.executable, "-c", PROBE, *arguments], capture_output=True, text=True, check=True
+    ).stdout.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)],
+    ids=" ".join,
+)
+def test_help_imports_nothing_heavy(arguments):
+    loaded = modules_after(*arguments).split(",")
+    assert [name for name in HEAVY if name in loaded] == []
+
+
+def test_python_m_gpuprune_is_the_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "gpuprune", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("gpuprune, version ")
