@@ -277,8 +277,7 @@ def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) ->
 
 
 def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
-    kept = weights.read_pattern(tensor) if tensor.is_pattern else weights.read(tensor) != 0
-    found = weights.detect_structure(kept)
+    found = weights.detect_structure(weights.read_pattern(tensor))
     group = found.column_group if sweep.orientation == "column" else found.row_group
     return Case(
         rows=tensor.rows,

@@ -27,8 +27,7 @@ def inspect(file: str, tensor: str | None, output_format: Any) -> None:
 
     rows = []
     for one in weights.select(file, tensor):
-        kept = weights.read_pattern(one) if one.is_pattern else weights.read(one) != 0
-        found = weights.detect_structure(kept)
+        found = weights.detect_structure(weights.read_pattern(one))
         rows.append(
             {
                 "tensor": one.name or one.path.name,

@@ -1,0 +1,20 @@
+"""Weight files: which matrices one holds, their values, a changed copy of it.
+
+Every file is taken for hostile: sizes are checked before anything is allocated, indices before
+anything is addressed, and nothing is ever unpickled.
+"""
+
+from gpuprune.weights.reading import read, read_pattern, select
+from gpuprune.weights.rewriting import rewrite
+from gpuprune.weights.structure import Structure, detect_structure
+from gpuprune.weights.tensor import Tensor
+
+__all__ = [
+    "Structure",
+    "Tensor",
+    "detect_structure",
+    "read",
+    "read_pattern",
+    "rewrite",
+    "select",
+]
