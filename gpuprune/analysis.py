@@ -1,14 +1,16 @@
 """What results mean: speedups, break-even rates, and the advice that follows."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
+from gpuprune.units import format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
+_TOLD_RATE = 0.90
 _AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
 
 
@@ -120,6 +122,35 @@ def advice(results: Sequence[Result]) -> str:
         f"{_round_up(reached[group])}{' or more' if reached[group] < 1 else ''}, or stay dense. "
         + _alternative(group, found)
         + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
+    )
+
+
+def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
+    """Say what pruning gives several layers together, each left dense where it loses.
+
+    Told at the rate nearest to the paper's 0.90, for the group size that gains most there; layers
+    that were pruned elsewhere are told as they are.
+    """
+    choices: dict[tuple[float, int] | None, list[tuple[float, float]]] = {}
+    for results in layers.values():
+        dense = {one.case: median_s(one) for one in results if one.contender == BASELINE}
+        for case, speedup in best_speedups(results).items():
+            key = None if case.as_is else (case.rate, case.group)
+            seconds = dense[case] or 0.0
+            choices.setdefault(key, []).append((seconds, seconds / max(speedup, 1.0)))
+    nearest = min((abs(key[0] - _TOLD_RATE) for key in choices if key), default=0.0)
+    gains = {
+        key: (sum(dense for dense, _ in times), sum(best for _, best in times))
+        for key, times in choices.items()
+        if len(times) == len(layers) and (not key or abs(key[0] - _TOLD_RATE) == nearest)
+    }
+    if not gains:
+        return ""
+    key, (dense_s, best_s) = max(gains.items(), key=lambda item: item[1][0] / item[1][1])
+    how = f"{name_groups(key[1])} pruned to {key[0]:g}" if key else "pruned as they are"
+    return (
+        f"All {len(layers)} layers together take {format_seconds(dense_s)} dense; {how}, and dense "
+        f"where that is faster, {format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
     )
 
 

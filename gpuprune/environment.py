@@ -2,7 +2,6 @@
 
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -47,9 +46,14 @@ def cpu_model() -> str:
 
 def cpu_count() -> int:
     """Count the cores that this process may use."""
-    if sys.platform == "linux":
+    if hasattr(os, "sched_getaffinity"):  # Linux
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def busy_cores() -> float:
+    """Return how many cores were busy over the last minute (the load average)."""
+    return round(os.getloadavg()[0], 2)
 
 
 def last_level_cache_bytes() -> int | None:

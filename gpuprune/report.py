@@ -26,6 +26,7 @@ PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
 PAPER_RATE = 0.90
 _ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
+_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 _WIDE_SPREAD = 0.10  # of the samples, from which on a cell carries a mark
 
 
@@ -62,12 +63,13 @@ def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> s
     parts = [_heading(run, markdown)]
     if not layers:
         parts.append("Nothing was measured.")
-    elif len({one.case for one in results}) == len(layers):
-        parts.append(_one_case_each(layers, markdown))
     elif len(layers) == 1:
         parts += _layer(next(iter(layers.values())), markdown)
+    elif len({one.case for one in results}) == len(layers):
+        parts += [_one_case_each(layers, markdown), analysis.advice_for_all(layers)]
     else:
-        parts += [_many_layers(layers, markdown), "Every cell: --format csv or json."]
+        parts += [_many_layers(layers, markdown), analysis.advice_for_all(layers)]
+        parts.append("Every cell: --format csv or json.")
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
 
@@ -359,6 +361,11 @@ def _name(case: Case) -> str:
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
     """Say what has no time, and what the times stand on."""
     lines = []
+    busy = run.environment.get("busy_cores")
+    if busy and busy >= _MUCH_LOAD:
+        lines.append(
+            f"{busy:.1f} cores were busy already when this run began: its times are too long."
+        )
     reasons = Counter(
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )

@@ -50,7 +50,7 @@ def plan(sweep: Sweep) -> list[Case]:
         "seed": sweep.seed,
     }
     if sweep.weights is None:
-        layers = [
+        layers: list[dict[str, Any]] = [
             {"rows": rows, "cols": cols, "batch": batch} for rows, cols, batch in sweep.shape
         ]
         return _grid(sweep, layers, common)

@@ -3,6 +3,7 @@ import pytest
 from gpuprune.analysis import (
     BreakEven,
     advice,
+    advice_for_all,
     best_speedups,
     break_even,
     break_evens,
@@ -118,3 +119,17 @@ def test_advice_is_to_stay_dense_where_nothing_breaks_even():
 
 def test_without_a_measurement_there_is_no_advice():
     assert "no advice" in advice([result(case(0.8, 1), "dense", 1.0)])
+
+
+def test_layers_together_are_told_at_ninety_percent_each_dense_where_that_is_faster():
+    results = []
+    for rows, speedup in ((8, 4.0), (16, 0.5)):
+        for group in (1, 8):
+            for rate in (0.8, 0.9):
+                factor = speedup if group == 8 and rate == 0.9 else 0.1
+                one = case(rate, group, rows)
+                results += [result(one, "dense", 1e-3), result(one, "csr", 1e-3 / factor)]
+    assert advice_for_all(by_layer(results)) == (
+        "All 2 layers together take 2.00 ms dense; groups of 8 pruned to 0.9, and dense where "
+        "that is faster, 1.25 ms (1.60x)."
+    )

@@ -88,7 +88,7 @@ def open_backend(device: str, threads: int | None = None) -> tuple[Backend, str 
         try:
             return _open("cuda", 0, None), None
         except Unavailable as why:
-            return _open("cpu", 0, threads), f"{why}; going on with the CPU. {why.hint}"
+            return _open("cpu", 0, threads), f"No GPU: {why} ({why.hint}). Going on with the CPU."
     numbered = kind == "cuda" and index.isascii() and index.isdigit()
     if kind not in ("cpu", "cuda", "fake") or (colon and not numbered):
         raise GpupruneError(

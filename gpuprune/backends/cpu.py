@@ -43,6 +43,7 @@ class CpuBackend:
             "cores": environment.cpu_count(),
             "cache_bytes": environment.last_level_cache_bytes(),
             "memory_bytes": environment.memory_bytes(),
+            "busy_cores": environment.busy_cores(),
         }
 
     def free_bytes(self) -> int:

@@ -1,0 +1,18 @@
+"""Groups inside a row (1 x g): one index a group, and its weights side by side."""
+
+from gpuprune.backends import Backend
+from gpuprune.contenders import NotApplicable, Prepared
+from gpuprune.problem import Problem
+
+
+def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
+    """Pack the groups of every row and return the kernel that suits how many there are."""
+    if problem.case.orientation != "row":
+        raise NotApplicable("the groups run down columns: column_group is made for them")
+    if reason := backend.unsupported(problem.case.dtype):
+        raise NotApplicable(reason)
+    if backend.name == "cuda":
+        raise NotApplicable("has no kernel for GPUs yet")
+    from gpuprune.contenders.row_group import host
+
+    return [host.prepare(problem, backend)]
