@@ -71,7 +71,7 @@ def make_problems(cases: Iterable[Case], backend: Backend) -> Iterator[Problem]:
     layer: _Layer | None = None
     for _, alike in groupby(cases, _ranking_key):
         same = list(alike)
-        if layer is None or layer.key != _weights_key(same[0]):
+        if layer is None or layer.key != _layer_key(same[0]):
             layer = None  # gives its memory back before the next one takes its own
             layer = _Layer(same[0])
         layer.rank(same)
@@ -112,15 +112,22 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
 
 
 class _Layer:
-    """The unpruned weights of a layer, ranked once a group size, and room for what pruning leaves.
+    """What the cases of a layer share: weights, activations, ranking, and room for what is left.
 
     The room is used again for every case, because fresh pages cost more than the pruning itself.
     """
 
     def __init__(self, case: Case) -> None:
-        self.key = _weights_key(case)
+        self.key = _layer_key(case)
         self._unpruned = load_weights(case)  # (rows, cols)
+        # By this power of two, float64 weights near its limits have finite norms.
+        self.unit = 2.0 ** -int(np.frexp(np.abs(self._unpruned).max())[1])
         self._ranking: pruning.Ranking | None = None
+        random = np.random.default_rng((case.seed, case.cols, case.batch))
+        self.draws = [
+            _normal(random, (case.cols, case.batch), self._unpruned.dtype)
+            for _ in (PREPARING, BEFORE, AFTER)
+        ]
         self.pruned = np.empty_like(self._unpruned)  # (rows, cols)
         self.kept = np.empty(self._unpruned.shape, bool)  # (rows, cols)
 
@@ -152,12 +159,12 @@ class _Layer:
 class _Reference:
     """The products of a problem in float64, and the norms that its errors are measured by."""
 
-    def __init__(self, held: Array, draws: tuple[Array, ...], backend: Backend) -> None:
+    def __init__(
+        self, held: Array, unit: float, draws: tuple[Array, ...], backend: Backend
+    ) -> None:
         xp = backend.xp
         rows, cols = held.shape
-        # Scaled by a power of two, float64 weights near its limits have finite norms.
-        largest = float(abs(held).max())
-        self._unit = 2.0 ** -np.frexp(largest)[1] if largest else 1.0
+        self._unit = unit
         operand = xp.concatenate([draws[BEFORE], draws[AFTER]], axis=1).astype(xp.float64)
         products = xp.empty((rows, operand.shape[1]))  # (rows, 2 * batch)
         norms = xp.empty(rows)
@@ -182,8 +189,8 @@ class _Reference:
         return float((difference / np.where(empty, 1.0, scale)).max(initial=0.0))
 
 
-def _weights_key(case: Case) -> object:
-    return (case.weights, case.rows, case.cols, case.dtype, case.seed)
+def _layer_key(case: Case) -> object:
+    return (case.weights, case.rows, case.cols, case.batch, case.dtype, case.seed)
 
 
 def _ranking_key(case: Case) -> Case:
@@ -194,11 +201,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Problem:
     xp = backend.xp
     layer.prune(case)
     held, mask = xp.asarray(layer.pruned), xp.asarray(layer.kept)
-    random = np.random.default_rng((case.seed, case.cols, case.batch))
-    draws = tuple(
-        xp.asarray(_normal(random, (case.cols, case.batch), layer.pruned.dtype))
-        for _ in (PREPARING, BEFORE, AFTER)
-    )
+    draws = tuple(xp.asarray(draw) for draw in layer.draws)
 
     def refill() -> None:
         layer.prune(case)
@@ -213,7 +216,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Problem:
         activations_fortran=xp.array(draws[PREPARING], order="F"),
         nnz=int(np.count_nonzero(layer.kept)),
         _draws=draws,
-        _reference=_Reference(held, draws, backend),
+        _reference=_Reference(held, layer.unit, draws, backend),
         _refill=refill,
         _fingerprint=_fingerprint(held, mask),
     )

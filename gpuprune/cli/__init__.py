@@ -7,10 +7,11 @@ from typing import Any, NoReturn
 
 import click
 
-from gpuprune import __version__
+from gpuprune import __version__, environment
 from gpuprune.cli.bench import bench
 from gpuprune.cli.info import info
 from gpuprune.cli.inspect import inspect
+from gpuprune.cli.profile import profile
 from gpuprune.cli.prune import prune
 from gpuprune.errors import GpupruneError
 
@@ -79,7 +80,8 @@ def cli() -> None:
       gpuprune bench --weights model.safetensors --rates 0.9 --groups 1,8
       gpuprune prune model.safetensors pruned.safetensors --rate 0.9 --group 8
     """
+    environment.let_waiting_threads_sleep()
 
 
-for command in (bench, prune, inspect, info):
+for command in (bench, profile, prune, inspect, info):
     cli.add_command(command)

@@ -19,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option(
+@options.option(
     "--from",
     "sources",
     type=options.INPUT,
@@ -27,7 +27,7 @@ Examples:
     metavar="FILE",
     help="Read what ncu or nvprof wrote; may be given several times.",
 )
-@click.option("--predict", is_flag=True, help="Compute it from the pattern; needs no GPU.")
+@options.option("--predict", is_flag=True, help="Compute it from the pattern; needs no GPU.")
 @options.option(
     "--mapping",
     type=click.Choice(list(MAPPINGS)),

@@ -1,5 +1,6 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -91,7 +92,10 @@ def show_live(
         quiet=quiet,
     )
     with _progress(len(job.ranges), quiet=quiet) as advance:
-        capture = live.profile_live(job, found, metrics, keep=keep, advance=advance)
+        asked_for = [sys.executable, "-m", "gpuprune", *sys.argv[1:]]
+        capture = live.profile_live(
+            job, found, metrics, asked=asked_for, keep=keep, advance=advance
+        )
     _warn(capture.warnings)
     for text in notes([one.profile for one in capture.launches]):
         note(f"Note: {text}", quiet=quiet)
@@ -134,6 +138,7 @@ def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[
         device=device,
         contenders=tuple(resolved.contenders),
         cases=tuple(resolved.cases),
+        cold=asked.cache == "cold",
     )
     return job, found, choose_metrics(found, (major, minor))
 

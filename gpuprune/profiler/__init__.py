@@ -1,0 +1,1 @@
+"""Global load efficiency: measured with ncu or nvprof, read from captured files, predicted."""

@@ -1,0 +1,243 @@
+"""A sweep under a profiler: started once, watched, and every kernel told to its case."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile, TemporaryDirectory
+from typing import Any
+
+from gpuprune.errors import GpupruneError
+from gpuprune.profiler import command
+from gpuprune.profiler.command import Profiler
+from gpuprune.profiler.errors import complaints, diagnose
+from gpuprune.profiler.parse import KernelProfile, Report, read_report
+from gpuprune.profiler.parse.lines import Lines
+from gpuprune.profiler.parse.metrics import combined_load_efficiency, load_coverage
+from gpuprune.profiler.process import run_watched
+from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
+from gpuprune.records import Case
+
+STALL_S = 600.0  # without a product, or the end, nothing is coming any more
+_START_S = 15.0  # of Python, CuPy and the profiler, a guess to be told before anything is known
+_PRODUCT_S = 1.0  # of one product with what prepares it and its profiled passes, likewise
+_REPORT = ".ncu-rep"
+_TABLE = "table.csv"
+_TARGET = "gpuprune.profiler.target"
+_UNTOLD = {"variant": None, "reason": "was not reached"}
+
+_RANGE_IN_ROW = re.compile(rf'"(\d+)",.*\b{NAME} (\d+) rate=')  # an NVTX column of ncu's raw page
+_MARKER = re.compile(rf"{MARKER}(\d+)\b")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A kernel that a contender launched in its product of a case."""
+
+    profile: KernelProfile  # load efficiency with cp.async where the GPU counts it
+    case: Case
+    contender: str
+    variant: str | None
+    coverage_pct: float | None  # share of the loaded sectors that load efficiency speaks for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capture:
+    """What a profiler saw of a sweep."""
+
+    launches: tuple[Launch, ...]
+    warnings: tuple[str, ...]  # products without a kernel and why, complaints of the profiler
+
+
+def estimate_s(job: Job) -> float:
+    """Guess how long a job takes under a profiler, in seconds."""
+    return _START_S + _PRODUCT_S * len(job.ranges)
+
+
+def profile_live(
+    job: Job,
+    profiler: Profiler,
+    metrics: Sequence[str],
+    *,
+    asked: Sequence[str] = ("gpuprune", "profile"),
+    keep: Path | None = None,
+    stall_s: float = STALL_S,
+    advance: Callable[[int], None] = lambda done: None,
+) -> Capture:
+    """Run a job under a profiler, started once for all of it.
+
+    asked: the command that the user gave, for advice. keep: a new file for what the profiler
+    wrote: its table, or with the suffix .ncu-rep the report of ncu. advance: told how many
+    products are done, whenever that changes.
+    Raises GpupruneError, with advice, where nothing was profiled; the message names a file that
+    holds the profiler's own words.
+    """
+    if keep is not None:
+        _require_new(keep, profiler)
+    with TemporaryDirectory(prefix="gpuprune-") as name:  # only this user may enter it
+        folder = Path(name)
+        (folder / "job.json").write_text(job.to_json())
+        program = [sys.executable, "-P", "-m", _TARGET, str(folder / "job.json")]
+        report = folder / f"report{_REPORT}" if keep and keep.suffix == _REPORT else None
+        argv = command.profile_command(profiler, metrics, program, folder / _TABLE, report)
+        command.require_permission(asked)
+        watched = _Watched(folder, advance)
+        watched.run(argv, stall_s)
+        if report is not None and report.exists():
+            watched.run(command.import_command(profiler, report, folder / _TABLE), stall_s)
+        capture = _attribute(watched, job)
+        if not capture.launches:
+            raise _nothing_profiled(watched, profiler, asked)
+        if keep is not None:
+            shutil.copyfile(report or folder / _TABLE, keep)
+    return capture
+
+
+class _Watched:
+    """A run of the watched process: what it and its profiler leave in a folder."""
+
+    def __init__(self, folder: Path, advance: Callable[[int], None]) -> None:
+        self.table = folder / _TABLE
+        self.progress: list[dict[str, Any]] = []
+        self.words = ""  # all that was printed, by the profiler and by the process
+        self.stalled = False
+        self._folder = folder
+        self._advance = advance
+
+    def run(self, argv: Sequence[str], stall_s: float) -> None:
+        output = self._folder / "output.txt"
+        environment = command.environment()
+        code = run_watched(argv, output, environment, has_moved=self._read_on, stall_s=stall_s)
+        self.stalled = self.stalled or code is None
+        for path in (self.table, output):
+            with suppress(FileNotFoundError):
+                self.words += path.read_text(encoding="utf-8", errors="replace")
+
+    def _read_on(self) -> bool:
+        """Read the lines of progress that are new and complete."""
+        with suppress(FileNotFoundError):
+            whole, _, _ = (self._folder / PROGRESS).read_text().rpartition("\n")
+            if more := whole.splitlines()[len(self.progress) :]:
+                self.progress += map(json.loads, more)
+                self._advance(len(self.progress))
+                return True
+        return False
+
+
+def _attribute(watched: _Watched, job: Job) -> Capture:
+    """Tell every kernel to the product in whose range it was launched."""
+    report = _read(watched.table)
+    told = {line["number"]: line for line in watched.progress if "number" in line}
+    ranges = job.ranges
+    launches = []
+    strays = 0
+    for profile, number in _numbered(report.kernels, watched.table):
+        if number is None or number >= len(ranges):
+            strays += 1
+            continue
+        variant = told.get(number, _UNTOLD)["variant"]
+        launches.append(_launch(profile, ranges[number], variant))
+    seen = {(one.case, one.contender) for one in launches}
+    blind = [one for one in ranges if (one.case, one.contender) not in seen]
+    warnings = [*report.warnings, *_reasons(blind, told)]
+    warnings += [f"the profiler reports: {text}" for text in complaints(watched.words)]
+    warnings += [line["error"] for line in watched.progress if "error" in line]
+    if strays:
+        warnings.append(f"{strays} kernels outside of the products were left out")
+    return Capture(launches=tuple(launches), warnings=tuple(dict.fromkeys(warnings)))
+
+
+def _read(table: Path) -> Report:
+    with suppress(GpupruneError):  # there is no kernel: the profiler's words say more about it
+        return read_report(table)
+    return Report(kernels=(), warnings=())
+
+
+def _numbered(
+    kernels: Sequence[KernelProfile], table: Path
+) -> Iterator[tuple[KernelProfile, int | None]]:
+    """Give each kernel with the number of its range, None where it has none."""
+    of_launch = _ranges_by_launch(table) if kernels else {}
+    marked = None
+    for profile in kernels:
+        if mark := _MARKER.match(profile.kernel):
+            marked = int(mark[1])
+        elif profile.tool == "nvprof":
+            yield profile, marked
+        else:
+            yield profile, of_launch.get(profile.launch)
+
+
+def _ranges_by_launch(table: Path) -> dict[int | None, int]:
+    """Read from ncu's raw page which launch, by its ID, lay in which range."""
+    found = (_RANGE_IN_ROW.match(line) for line in Lines(table))
+    return {int(match[1]): int(match[2]) for match in found if match}
+
+
+def _launch(profile: KernelProfile, product: Range, variant: str | None) -> Launch:
+    combined = combined_load_efficiency(profile.metrics)
+    if combined is not None:
+        profile = replace(profile, gld_efficiency_pct=combined)
+    return Launch(
+        profile=profile,
+        case=product.case,
+        contender=product.contender,
+        variant=variant,
+        coverage_pct=load_coverage(profile.metrics),
+    )
+
+
+def _reasons(blind: Iterable[Range], told: Mapping[int, Mapping[str, Any]]) -> list[str]:
+    """Say why products have no kernel: a line for each contender and reason."""
+    why = Counter(
+        (one.contender, told.get(one.number, _UNTOLD)["reason"] or "launched no profiled kernel")
+        for one in blind
+    )
+    return [
+        f"{contender} ({count} of the cases): {reason}"
+        for (contender, reason), count in why.items()
+    ]
+
+
+def _nothing_profiled(
+    watched: _Watched, profiler: Profiler, asked: Sequence[str]
+) -> GpupruneError:
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="gpuprune-profiler-", suffix=".log", delete=False
+    ) as file:  # only this user may read it
+        file.write(watched.words)
+    for line in watched.progress:
+        if "error" in line:
+            return GpupruneError(
+                f"{line['error']}; the profiler's log: {file.name}", hint=line["hint"]
+            )
+    if watched.stalled:
+        return GpupruneError(
+            f"{profiler.tool} made no progress and was ended; its own words: {file.name}",
+            hint="end other programs that use the GPU, or take a smaller sweep",
+        )
+    recognised = diagnose(watched.words, file.name, asked)
+    return recognised or GpupruneError(
+        f"{profiler.tool} gave no kernel; its own words: {file.name}",
+        hint="run it by hand on a small CUDA program, or take --predict",
+    )
+
+
+def _require_new(keep: Path, profiler: Profiler) -> None:
+    if keep.suffix == _REPORT and profiler.tool == "nvprof":
+        raise GpupruneError(
+            f"nvprof writes no {_REPORT} file", hint="take --keep FILE.csv, which --from reads"
+        )
+    if keep.exists():
+        raise GpupruneError(f"{str(keep)!r} is there already", hint="give --keep a new name")
+    if not os.access(keep.absolute().parent, os.W_OK):
+        raise GpupruneError(
+            f"cannot write into {str(keep.absolute().parent)!r}",
+            hint="give --keep a file in a folder of yours",
+        )

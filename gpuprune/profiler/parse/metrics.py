@@ -1,0 +1,149 @@
+"""What the metrics are called, and the load efficiency that follows from them."""
+
+import re
+from collections.abc import Mapping
+from math import isfinite
+
+SECTOR_BYTES = 32
+
+AVERAGE_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_"
+_BYTES = "smsp__sass_data_bytes_mem_global_op_"
+_SECTORS = "smsp__sass_l1tex_t_sectors_pipe_lsu_mem_global_op_"
+_L1_LOAD_SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
+_TMA_LOAD_BYTES = "l1tex__m_xbar2l1tex_read_bytes_mem_global_op_tma_ld.sum"
+TMA_LOADS = "smsp__inst_executed_op_tma_ld.sum"
+
+# nvprof's own, then ncu's percentage, ratio and largest ratio, and the ratio's two components.
+_EFFICIENCY = {
+    op: (
+        f"g{op}_efficiency",
+        *(f"{AVERAGE_BYTES}{op}.{form}" for form in ("pct", "ratio", "max_rate")),
+        f"{_BYTES}{op}.sum",
+        f"{_SECTORS}{op}.sum",
+    )
+    for op in ("ld", "st")
+}
+
+# The metrics whose minimum and maximum over the launches are kept, too.
+RANGED = frozenset({"gld_efficiency", *(f"{AVERAGE_BYTES}ld.{form}" for form in ("pct", "ratio"))})
+
+# What a table shows beside the efficiency: the names to look for, and what makes them the unit.
+QUANTITIES: Mapping[str, tuple[tuple[str, float], ...]] = {
+    "sectors": ((_L1_LOAD_SECTORS, 1.0), ("gld_transactions", 1.0)),
+    "requests": (
+        ("l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum", 1.0),
+        ("global_load_requests", 1.0),
+    ),
+    "l1_hit_pct": (("l1tex__t_sector_hit_rate.pct", 1.0), ("tex_cache_hit_rate", 1.0)),
+    "l2_hit_pct": (("lts__t_sector_hit_rate.pct", 1.0), ("l2_tex_hit_rate", 1.0)),
+    "dram_read_bytes": (
+        ("dram__bytes_read.sum", 1.0),
+        ("dram__bytes_op_read.sum", 1.0),  # Blackwell
+        ("dram_read_bytes", 1.0),
+        ("dram_read_transactions", 1.0 * SECTOR_BYTES),
+    ),
+    "occupancy_pct": (
+        ("sm__warps_active.avg.pct_of_peak_sustained_active", 1.0),
+        ("achieved_occupancy", 100.0),
+    ),
+    "duration_ns": (("gpu__time_duration.sum", 1.0), ("duration", 1.0)),
+}
+
+# The labels of ncu's sections that have meant the same metric in all versions. "Elapsed Cycles"
+# and "SM Frequency", for example, have not: they stay as printed.
+_LABELS = {
+    "Duration": "gpu__time_duration.sum",
+    "DRAM Throughput": "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed",
+    "L1/TEX Hit Rate": "l1tex__t_sector_hit_rate.pct",
+    "L2 Hit Rate": "lts__t_sector_hit_rate.pct",
+    "Achieved Occupancy": "sm__warps_active.avg.pct_of_peak_sustained_active",
+    "Achieved Active Warps Per SM": "sm__warps_active.avg.per_cycle_active",
+    "Theoretical Occupancy": "sm__maximum_warps_per_active_cycle_pct",
+    "Registers Per Thread": "launch__registers_per_thread",
+    "Block Size": "launch__block_size",
+    "Grid Size": "launch__grid_size",
+    "Threads": "launch__thread_count",
+    "Waves Per SM": "launch__waves_per_multiprocessor",
+}
+_THROUGHPUT_SHARE = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
+_THROUGHPUT = "dram__bytes.sum.per_second"
+
+# The same rule speaks of stores, and of loads from L2 ("sectors missed in L1TEX").
+_RULE = re.compile(
+    r"access pattern for global loads (?!from L2).{0,120}?only ([0-9]+(?:[.,][0-9]+)?)"
+    r" of the 32 bytes transmitted per sector are utilized",
+    re.DOTALL,
+)
+
+
+def metric_name(section: str, label: str, unit: str) -> str:
+    """Give the metric behind a label of ncu's sections, or the label where it has no one name."""
+    if label == "Memory Throughput":
+        share = unit == "%" or (not unit and "Speed Of Light" in section)
+        return _THROUGHPUT_SHARE if share else _THROUGHPUT
+    return _LABELS.get(label, label)
+
+
+def quantity(metrics: Mapping[str, float], name: str) -> float | None:
+    """Look up one of `QUANTITIES` under the name that the tool and the chip gave it."""
+    found = ((metrics.get(metric), factor) for metric, factor in QUANTITIES[name])
+    return next((value * factor for value, factor in found if value is not None), None)
+
+
+def load_efficiency(metrics: Mapping[str, float]) -> float | None:
+    """Compute the share of the transferred bytes that loads (LDG) asked for, in percent.
+
+    nvprof's own value; or ncu's percentage, its ratio over the largest one, or its two
+    components, whichever is there. None where nothing of it is, never clamped.
+    """
+    return _efficiency(metrics, "ld")
+
+
+def store_efficiency(metrics: Mapping[str, float]) -> float | None:
+    """Compute the share of the transferred bytes that stores wrote, in percent, or None."""
+    return _efficiency(metrics, "st")
+
+
+def combined_load_efficiency(metrics: Mapping[str, float]) -> float | None:
+    """Compute the load efficiency of LDG and LDGSTS (cp.async) together, in percent, or None."""
+    needed = [f"{name}{op}.sum" for name in (_BYTES, _SECTORS) for op in ("ld", "ldgsts")]
+    known = [metrics.get(name) for name in needed]
+    bytes_ld, bytes_ldgsts, sectors_ld, sectors_ldgsts = known
+    if bytes_ld is None or bytes_ldgsts is None or sectors_ld is None or sectors_ldgsts is None:
+        return None
+    return _percent(bytes_ld + bytes_ldgsts, SECTOR_BYTES * (sectors_ld + sectors_ldgsts))
+
+
+def load_coverage(metrics: Mapping[str, float]) -> float | None:
+    """Compute the share of all loaded sectors that the efficiency speaks for, in percent.
+
+    LDG and, where counted, LDGSTS sectors over those that L1 saw and those that TMA brought.
+    """
+    counted, seen = metrics.get(f"{_SECTORS}ld.sum"), metrics.get(_L1_LOAD_SECTORS)
+    if counted is None or seen is None:
+        return None
+    by_tma = metrics.get(_TMA_LOAD_BYTES, 0.0) / SECTOR_BYTES
+    return _percent(counted + metrics.get(f"{_SECTORS}ldgsts.sum", 0.0), seen + by_tma)
+
+
+def efficiency_in_rule(text: str) -> float | None:
+    """Read the load efficiency that a rule of ncu states to a tenth of a byte, in percent."""
+    stated = _RULE.search(text)
+    return float(stated[1].replace(",", ".")) / SECTOR_BYTES * 100 if stated else None
+
+
+def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
+    nvprof, share, ratio, max_rate, asked, sectors = _EFFICIENCY[op]
+    for stated in (nvprof, share):
+        if (value := metrics.get(stated)) is not None:
+            return value
+    if (value := metrics.get(ratio)) is not None:
+        return _percent(value, metrics.get(max_rate, SECTOR_BYTES))
+    if (value := metrics.get(asked)) is not None:
+        return _percent(value, SECTOR_BYTES * metrics.get(sectors, 0))
+    return None
+
+
+def _percent(part: float, whole: float) -> float | None:
+    share = 100 * part / whole if whole > 0 else float("nan")
+    return share if isfinite(share) else None

@@ -1,0 +1,87 @@
+"""Numbers as the profilers print them: nvprof in the C locale, ncu in the user's."""
+
+import re
+from math import isfinite, nan
+
+MAX_REMEMBERED = 100_000  # cells; a raw page repeats few texts often
+NCU_DECIMALS = (2, 6)  # as every version seen prints them
+MAX_DIGITS = 18  # of a count: 64 bits
+
+_GROUP_MARKS = "'\u2019 \u00a0\u202f"  # de_CH and fr_FR, as libc and libstdc++ spell them
+_PLAIN = re.compile(r"-?[0-9]+\.[0-9]+")
+_PATTERNS = {
+    decimal: re.compile(
+        rf"-?(?:[0-9]+|[1-9][0-9]{{0,2}}(?:([{group}{_GROUP_MARKS}])[0-9]{{3}}(?:\1[0-9]{{3}})*))"
+        rf"(?:[{decimal}][0-9]+)?(?:[eE][-+]?[0-9]+)?"
+    )
+    for decimal, group in ((".", ","), (",", "."))
+}
+_WITHOUT_GROUPS = {
+    decimal: str.maketrans(dict.fromkeys(group + _GROUP_MARKS) | {decimal: "."})
+    for decimal, group in ((".", ","), (",", "."))
+}
+
+
+class Numerals(dict[str, float]):
+    """The values of ncu's cells, NaN for what is no number; learns the locale as it reads.
+
+    `12.587` is 12587 in Germany. One cell that ncu can have printed in one locale only
+    (`12.587.520`, `87,60`) settles the decimal mark of the file. Until then a comma is taken to
+    group, as ncu never prints three decimals behind one, and `12.587` is not taken at all.
+    """
+
+    def __init__(self, decimal: str | None = None) -> None:
+        """Start with a decimal mark, "." or ",", or without one."""
+        super().__init__()
+        self.decimal = decimal
+        self.settled = False  # by a cell of the file
+        self.guessed = False  # a cell was read, or left, before
+        self.unread: set[str] = set()  # cells that hold a number, but nobody knows which
+
+    def __missing__(self, cell: str) -> float:
+        value = self._read(cell)
+        if len(self) >= MAX_REMEMBERED:
+            self.clear()
+        self[cell] = value
+        return value
+
+    def _read(self, cell: str) -> float:
+        if cell.isdecimal() or (self.decimal == "." and _PLAIN.fullmatch(cell)):
+            value = float(cell)
+            return value if isfinite(value) else nan
+        cell = cell.strip()
+        point, comma = _value(cell, "."), _value(cell, ",")
+        if point == comma:
+            return nan if point is None else point
+        if self.decimal is None:
+            self._settle(cell, point, comma)
+        if self.decimal is None:
+            self.guessed = True
+            read = point if comma is None or "," in cell else None
+        else:
+            read = point if self.decimal == "." else comma
+        if read is None:
+            self.unread.add(cell)
+            return nan
+        return read
+
+    def _settle(self, cell: str, point: float | None, comma: float | None) -> None:
+        """Take the mark from a cell with two marks, or with as many decimals as ncu prints."""
+        if point is None or comma is None:
+            mark = "." if comma is None else ","
+            decimals = len(cell) - 1 - cell.rfind(mark)
+            if decimals in NCU_DECIMALS or cell.count(".") + cell.count(",") > 1:
+                self.decimal = mark
+                self.settled = True
+
+
+def counted(text: str) -> int | None:
+    """Read a count or an identifier, None where it is none."""
+    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
+
+
+def _value(cell: str, decimal: str) -> float | None:
+    if not _PATTERNS[decimal].fullmatch(cell):
+        return None
+    value = float(cell.translate(_WITHOUT_GROUPS[decimal]))
+    return value if isfinite(value) else None

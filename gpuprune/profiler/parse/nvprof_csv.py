@@ -1,0 +1,178 @@
+"""nvprof's comma-separated tables: metrics and events, the summary, the trace of launches."""
+
+import re
+from array import array
+from collections.abc import Sequence
+from math import nan
+
+from gpuprune.profiler.parse.findings import Findings, Table, profile
+from gpuprune.profiler.parse.lines import split_cells
+from gpuprune.profiler.parse.numerals import counted
+from gpuprune.profiler.parse.nvprof import add_metric, add_summary, holds_kernels, kernel_name
+from gpuprune.profiler.parse.quantities import nvprof_value
+from gpuprune.profiler.parse.records import Row
+
+_HEADER = re.compile(r'"(?:Device","(?:Kernel|Context)|Time\(%\)|Type","Time\(%\)|Start)",')
+_NO_METRIC = re.compile(
+    r"Start|Grid [XYZ]|Block [XYZ]|Registers Per Thread|(?:Static|Dynamic) SMem|Size|Throughput|"
+    r"(?:Src|Dst)(?:MemType| Dev| Ctx)|Device|Context|Stream|Unified Memory|Virtual Address|"
+    r"Kernel|Name|Correlation_ID"
+)
+_TIMES = ("s", "ms", "us", "ns")
+# A trace has the descriptions of the metrics over its columns.
+_DESCRIPTIONS = {
+    "Global Memory Load Efficiency": "gld_efficiency",
+    "Global Memory Store Efficiency": "gst_efficiency",
+    "Global Load Transactions": "gld_transactions",
+    "Global Store Transactions": "gst_transactions",
+    "L2 Cache Hit Rate": "l2_tex_hit_rate",
+    "Device Memory Read Transactions": "dram_read_transactions",
+    "Device Memory Read Throughput": "dram_read_throughput",
+    "Achieved Occupancy": "achieved_occupancy",
+}
+
+
+def open_table(line: str, findings: Findings) -> Table | None:
+    """Begin the table whose header this line is, if it is one."""
+    if not _HEADER.match(line):
+        return None
+    header = split_cells(line)
+    if {"Kernel", "Invocations", "Min", "Max", "Avg"} <= set(header):
+        return _Metrics(header, findings)
+    if {"Time", "Calls", "Avg", "Min", "Max", "Name"} <= set(header):
+        return _Summary(header, findings)
+    if "Device" in header and {"Kernel", "Name"} & set(header):
+        return _Launches(header, findings)
+    return _Ignored()
+
+
+class _Metrics:
+    """A metric or an event a row: minimum, maximum and average over the invocations."""
+
+    def __init__(self, header: Sequence[str], findings: Findings) -> None:
+        self._findings = findings
+        self._width = len(header)
+        name = "Metric Name" if "Metric Name" in header else "Event Name"
+        wanted = ("Device", "Kernel", "Invocations", name, "Min", "Max", "Avg")
+        self._at = [header.index(column) for column in wanted if column in header]
+
+    def take(self, line: str) -> bool:
+        if not line.startswith('"'):
+            return False
+        cells = split_cells(line)
+        if len(cells) != self._width or len(self._at) != 7:
+            return False
+        device, kernel, invocations, name, *values = (cells[at] for at in self._at)
+        times = counted(invocations)
+        if times is None or not kernel or not name:
+            return False
+        add_metric(
+            self._findings,
+            device=device or None,
+            kernel=kernel,
+            invocations=times,
+            name=name,
+            cells=values,
+        )
+        return True
+
+
+class _Summary:
+    """A kernel a row: its share of the time, and its durations, each in its column's unit."""
+
+    def __init__(self, header: Sequence[str], findings: Findings) -> None:
+        self._findings = findings
+        self._header = header
+        self._units: list[str] | None = None
+        self._wanted = "Type" in header or holds_kernels(findings)
+
+    def take(self, line: str) -> bool:
+        cells = split_cells(line)
+        if len(cells) != len(self._header):
+            return False
+        row = dict(zip(self._header, cells, strict=True))
+        if self._units is None:
+            self._units = cells if row["Time"] in _TIMES and not row["Name"] else None
+            return self._units is not None
+        name = kernel_name(row["Name"])
+        if row.get("Type", "GPU activities") == "GPU activities" and name and self._wanted:
+            self._add(name, row)
+        return True
+
+    def _add(self, name: str, row: dict[str, str]) -> None:
+        units = dict(zip(self._header, self._units or (), strict=True))
+        if (calls := counted(row["Calls"])) is not None:
+            add_summary(
+                self._findings,
+                kernel=name,
+                calls=calls,
+                nanoseconds=[
+                    nvprof_value(row[c], units[c]) for c in ("Time", "Avg", "Min", "Max")
+                ],
+            )
+
+
+class _Launches:
+    """A launch a row, in a trace: its duration, or a column a metric."""
+
+    def __init__(self, header: Sequence[str], findings: Findings) -> None:
+        self._findings = findings
+        self._width = len(header)
+        self._name = header.index("Name" if "Name" in header else "Kernel")
+        self._device = header.index("Device")
+        self._grid = header.index("Grid X") if "Grid X" in header else None
+        self._units: list[str] | None = None
+        self._kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
+        self._columns = {_metric(header[at]): place for place, at in enumerate(self._kept)}
+
+    def take(self, line: str) -> bool:
+        cells = split_cells(line)
+        if len(cells) != self._width:
+            return False
+        name = kernel_name(cells[self._name])
+        if self._units is None:
+            if not cells[self._name]:
+                self._units = cells
+                return True
+            if self._grid is not None:
+                return False  # without their units the times mean nothing
+            self._units = [""] * self._width
+        if name and (self._grid is None or cells[self._grid].isdecimal()):
+            self._add(name, cells, self._units)
+        return True
+
+    def _add(self, name: str, cells: list[str], units: list[str]) -> None:
+        values = array("d", [self._value(cells[at], units[at], name) for at in self._kept])
+        self._findings.kernels.append(
+            profile(
+                kernel=self._findings.name(name),
+                tool="nvprof",
+                device=self._findings.name(cells[self._device]) or None,
+                launch=self._findings.next_launch(),
+                invocations=None,
+                metrics=Row(self._columns, values),
+            )
+        )
+
+    def _value(self, cell: str, unit: str, kernel: str) -> float:
+        value = nvprof_value(cell, unit)
+        if value is None and cell.startswith("<"):
+            self._findings.warnings[
+                f'values of "{kernel}" overflowed or are invalid: not taken'
+            ] += 1
+        return nan if value is None else value
+
+
+class _Ignored:
+    """A table without kernels, such as the trace of API calls."""
+
+    def take(self, line: str) -> bool:
+        return line.startswith('"') or line[:1].isdecimal()
+
+
+def _metric(column: str) -> str:
+    """Name the metric of a trace's column."""
+    if column == "Duration":
+        return "duration"
+    name, _, description = column.partition(" (")
+    return name if description and " " not in name else _DESCRIPTIONS.get(column, column)

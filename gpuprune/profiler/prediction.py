@@ -1,0 +1,44 @@
+"""Predicted load efficiency of the cases of a sweep."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import groupby
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprune import pruning
+from gpuprune.problem import load_weights
+from gpuprune.profiler.model import Prediction, predict
+from gpuprune.records import ITEM_BYTES, Case
+
+
+def predict_cases(cases: Iterable[Case], mapping: str) -> Iterator[tuple[Case, Prediction]]:
+    """Prune each case and predict the load efficiency of its sparse product, in turn.
+
+    Weights are read once, and groups ranked once, for neighbours that differ in the rate alone.
+    Raises GpupruneError for an unknown mapping, and for weights that cannot be read or pruned.
+    """
+    for case, mask in _masks(cases):
+        yield case, predict(mask, ITEM_BYTES[case.dtype], case.batch, mapping, case.seed)
+
+
+def _masks(cases: Iterable[Case]) -> Iterator[tuple[Case, NDArray[np.bool_]]]:
+    for layer, of_layer in groupby(cases, lambda case: replace(case, rate=0.0, group=1)):
+        weights = load_weights(layer)  # (rows, cols)
+        for _, grouped in groupby(of_layer, lambda case: case.group):
+            alike = list(grouped)
+            if layer.as_is:
+                kept = weights != 0
+                yield from ((case, kept) for case in alike)
+                continue
+            ranking = pruning.rank(
+                weights,
+                [case.rate for case in alike],
+                alike[0].group,
+                score=layer.score,
+                seed=layer.seed,
+                orientation=layer.orientation,
+                min_groups_per_row=layer.min_groups_per_row,
+            )
+            yield from ((case, ranking.mask(case.rate)) for case in alike)

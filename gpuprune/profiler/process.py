@@ -1,0 +1,77 @@
+"""A program that may hang: watched while it runs, and ended with everything it started."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from gpuprune.errors import GpupruneError
+
+_LOOK_EVERY_S = 0.1
+_GRACE_S = 5.0  # between asking a program to end and ending it
+
+
+def run_watched(
+    argv: Sequence[str],
+    output: Path,
+    environment: Mapping[str, str],
+    *,
+    has_moved: Callable[[], bool],
+    stall_s: float,
+) -> int | None:
+    """Run a program with its output in a file; return its exit code, None if it had to be ended.
+
+    `has_moved` is asked ten times a second whether there was progress. Where there is none for
+    `stall_s` seconds, or this is interrupted, the program ends with its whole process group.
+    Raises GpupruneError where it cannot start.
+    """
+    with output.open("wb") as file:
+        try:
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise GpupruneError(
+                f"cannot start {argv[0]!r}: {error.strerror}",
+                hint="give the path of a program that runs on this machine",
+            ) from None
+    try:
+        last = time.monotonic()
+        while process.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_LOOK_EVERY_S)
+            if has_moved():
+                last = time.monotonic()
+            elif time.monotonic() - last > stall_s:
+                return None
+        return process.returncode
+    finally:
+        _end(process)
+        has_moved()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process and its children; does nothing where all of them have ended."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+            if not _group_lives(process.pid):
+                return
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""Load efficiencies as rows: for programs (one a kernel or case), and for people."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from gpuprune.config import PAPER_SHAPE
+from gpuprune.profiler.live import Launch
+from gpuprune.profiler.model import Prediction
+from gpuprune.profiler.parse import KernelProfile, as_json
+from gpuprune.profiler.parse.metrics import quantity
+from gpuprune.records import Case
+
+Row = dict[str, Any]
+
+PREDICTED_CONTENDER = "csr"  # what the mappings are models of
+
+# Hartenstein et al. 2019, section 5: nvprof on cuSPARSE's CSR product, GTX 950M.
+_PAPER_PCT = {0.8: "67", 0.98: "82"}  # of groups of 1, by rate
+_PAPER_WHOLE_GROUP = 8  # from which on it is ">99"
+
+_COUNT_FROM = 1000  # what is larger is a count, and no percentage
+_LONGEST_NAME = 60  # of a kernel in a table
+_ABSENT = "not in this file"
+_COLUMNS = {
+    "sectors": "sectors",
+    "requests": "requests",
+    "L1 hit %": "l1_hit_pct",
+    "L2 hit %": "l2_hit_pct",
+    "DRAM read bytes": "dram_read_bytes",
+    "occupancy %": "occupancy_pct",
+    "duration ns": "duration_ns",
+}
+
+
+def prediction_row(case: Case, found: Prediction) -> Row:
+    """Turn the prediction of a case into a row for programs."""
+    return {
+        "predicted": True,
+        "weights": case.weights,
+        "rows": case.rows,
+        "cols": case.cols,
+        "batch": case.batch,
+        "dtype": case.dtype,
+        "orientation": case.orientation,
+        "score": case.score,
+        "seed": case.seed,
+        "rate": case.rate,
+        "group": case.group,
+        "mapping": found.mapping,
+        "gld_efficiency_pct": found.gld_efficiency_pct,
+        "nvprof_style_pct": found.nvprof_style_pct,
+        "error_points": found.error_points,
+        "sampled_rows": found.sampled_rows,
+    }
+
+
+def kernel_row(profile: KernelProfile) -> Row:
+    """Turn a kernel of a captured file into a row for programs."""
+    return as_json(profile)
+
+
+def launch_row(launch: Launch, predicted: Mapping[Case, Prediction]) -> Row:
+    """Turn a kernel of a live run into a row for programs, beside what was predicted."""
+    found = _prediction_of(launch, predicted)
+    return {
+        **as_json(launch.profile),
+        "rows": launch.case.rows,
+        "cols": launch.case.cols,
+        "batch": launch.case.batch,
+        "dtype": launch.case.dtype,
+        "rate": launch.case.rate,
+        "group": launch.case.group,
+        "contender": launch.contender,
+        "variant": launch.variant,
+        "coverage_pct": launch.coverage_pct,
+        "mapping": found.mapping if found else None,
+        "predicted_pct": _by_definition(found, launch.profile.tool) if found else None,
+    }
+
+
+def in_one_cell(row: Row) -> Row:
+    """Write the metrics of a row as text, for CSV."""
+    return {**row, "metrics": json.dumps(row["metrics"])}
+
+
+def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -> list[Row]:
+    """Lay out the predictions of one layer by the definition of a tool: rates down, groups across.
+
+    Where the layer is the paper's, its figures stand beside them.
+    """
+    found = {(case.rate, case.group): one for case, one in predictions}
+    groups = sorted({group for _, group in found})
+    like_paper = all(_is_papers(case) for case, _ in predictions)
+    rows = []
+    for rate in sorted({rate for rate, _ in found}):
+        row: Row = {"rate": rate}
+        for group in groups:
+            one = found.get((rate, group))
+            row[f"g={group}"] = round(_by_definition(one, tool), 1) if one else None
+            if like_paper and group in (1, _PAPER_WHOLE_GROUP):
+                row["paper" if group == 1 else f"paper, g>={group}"] = _papers(rate, group)
+        rows.append(row)
+    return rows
+
+
+def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction]) -> list[Row]:
+    """Lay out a live run for people: contender by contender, a row a product of all kernels."""
+    products: dict[tuple[str, Case], list[Launch]] = {}
+    for launch in launches:
+        products.setdefault((launch.contender, launch.case), []).append(launch)
+    like_paper = all(_is_papers(case) for _, case in products)
+    rows = []
+    for (contender, case), own in products.items():
+        found = _prediction_of(own[0], predicted)
+        covered = [one.coverage_pct for one in own if one.coverage_pct is not None]
+        row: Row = {
+            "contender": contender,
+            "variant": own[0].variant,
+            "layer": layer_name(case),
+            "group": case.group,
+            "rate": case.rate,
+            "kernels": len(own),
+            "measured %": _rounded(average_efficiency(one.profile for one in own)),
+            "covers %": _rounded(min(covered, default=None)),
+            "predicted %": _rounded(_by_definition(found, own[0].profile.tool) if found else None),
+        }
+        if like_paper:
+            row["paper %"] = _papers(case.rate, case.group) if found else None
+        rows.append(row)
+    names = list(dict.fromkeys(contender for contender, _ in products))
+    return sorted(rows, key=lambda row: names.index(row["contender"]))
+
+
+def average_efficiency(profiles: Iterable[KernelProfile]) -> float | None:
+    """Average load efficiency over kernels, each by the sectors it loaded, in per cent.
+
+    None where there is no value for all that load anything.
+    """
+    loading = [
+        (one.gld_efficiency_pct, sectors)
+        for one in profiles
+        if (sectors := quantity(one.metrics, "sectors")) != 0
+    ]
+    if len(loading) == 1:
+        return loading[0][0]
+    known = [
+        (value, sectors) for value, sectors in loading if value is not None and sectors is not None
+    ]
+    if not known or len(known) < len(loading):
+        return None
+    return sum(value * sectors for value, sectors in known) / sum(sectors for _, sectors in known)
+
+
+def kernel_rows(profiles: Iterable[KernelProfile]) -> list[Row]:
+    """Lay out captured kernels for people; columns that are empty throughout are left out."""
+    rows = [_kernel_cells(profile) for profile in profiles]
+    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    return [{name: row[name] for name in filled} for row in rows]
+
+
+def layer_name(case: Case) -> str:
+    """Name the layer of a case: its tensor, or its shape."""
+    return case.weights or f"{case.rows}x{case.cols}x{case.batch}"
+
+
+def _kernel_cells(profile: KernelProfile) -> Row:
+    load, low, high = (
+        _rounded(value)
+        for value in (profile.gld_efficiency_pct, profile.gld_min_pct, profile.gld_max_pct)
+    )
+    name = profile.kernel
+    return {
+        "kernel": name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...",
+        "launch": profile.launch,
+        "invocations": profile.invocations,
+        "load %": _ABSENT if load is None else load,
+        "min %": low if (low, high) != (load, load) else None,
+        "max %": high if (low, high) != (load, load) else None,
+        "definition": profile.gld_definition,
+        "store %": _rounded(profile.gst_efficiency_pct),
+        **{label: _rounded(quantity(profile.metrics, name)) for label, name in _COLUMNS.items()},
+    }
+
+
+def _prediction_of(launch: Launch, predicted: Mapping[Case, Prediction]) -> Prediction | None:
+    return predicted.get(launch.case) if launch.contender == PREDICTED_CONTENDER else None
+
+
+def _by_definition(found: Prediction, tool: str) -> float:
+    return found.nvprof_style_pct if tool == "nvprof" else found.gld_efficiency_pct
+
+
+def _papers(rate: float, group: int) -> str | None:
+    return ">99" if group >= _PAPER_WHOLE_GROUP else _PAPER_PCT.get(rate) if group == 1 else None
+
+
+def _is_papers(case: Case) -> bool:
+    shape = (case.rows, case.cols, case.batch)
+    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
+
+
+def _rounded(value: float | None) -> float | None:
+    if value is None:
+        return None
+    return round(value) if value >= _COUNT_FROM else round(value, 1)

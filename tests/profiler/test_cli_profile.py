@@ -1,0 +1,327 @@
+"""`gpuprune profile` as a command: what it prints, where, and how it ends."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+
+from gpuprune.backends import open_backend
+from gpuprune.backends.fake import FakeBackend
+from gpuprune.cli import profile_console
+from gpuprune.profiler import tables
+from gpuprune.profiler.command import Profiler
+from gpuprune.profiler.live import Capture, Launch
+from gpuprune.profiler.mappings import MAPPINGS
+from gpuprune.profiler.parse import KernelProfile
+from gpuprune.profiler.target import Range
+from gpuprune.records import Case
+from tests.conftest import assert_refused, json_rows
+
+SMALL = ("--shape", "64x64x8", "--rates", "0.5,0.75", "--groups", "1,8", "--seed", "3")
+
+NVPROF = """\
+==7== NVPROF is profiling process 7, command: ./spmm
+==7== Profiling result:
+==7== Metric result:
+"Device","Kernel","Invocations","Metric Name","Metric Description","Min","Max","Avg"
+"Tesla K20c (0)","csrmm<float>(int, int)",3,"gld_efficiency","Global Memory Load Efficiency",\
+66.000000%,120.500000%,82.250000%
+"Tesla K20c (0)","csrmm<float>(int, int)",3,"gst_efficiency","Global Memory Store Efficiency",\
+100.000000%,100.000000%,100.000000%
+"""
+
+NCU = """\
+"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",\
+"Grid Size","Device","CC","l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
+"","","","","","","","","","","","sector"
+"0","7","spmm","127.0.0.1","sgemm","1","7","(256, 1, 1)","(64, 1, 1)","0","8.0","4096"
+"""
+
+
+@pytest.fixture
+def nvprof_file(tmp_path):
+    path = tmp_path / "nvprof.csv"
+    path.write_text(NVPROF)
+    return path
+
+
+@pytest.fixture
+def ncu_file(tmp_path):
+    path = tmp_path / "ncu.csv"
+    path.write_text(NCU)
+    return path
+
+
+def test_live_run_without_a_gpu_is_refused_and_points_to_the_prediction(run):
+    assert_refused(run("profile", *SMALL), "measured on a GPU", "--predict", "--from FILE")
+
+
+def test_cpu_has_no_load_efficiency_to_measure(run):
+    assert_refused(run("profile", *SMALL, "--device", "cpu"), "'cpu' is none", "--predict")
+
+
+def test_prediction_is_a_table_that_says_what_it_is(run):
+    result = run("profile", "--predict", *SMALL, "--mapping", "gather")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == (
+        f"Predicted, not measured: global load efficiency in per cent by the mapping gather: "
+        f"{MAPPINGS['gather']}\n"
+        "\n"
+        "64x64 times 64x8, float32: distinct bytes, as ncu counts\n"
+        "\n"
+        "  rate    g=1    g=8\n"
+        "------  -----  -----\n"
+        "50.0 %   51.0   95.8\n"
+        "75.0 %   30.7   92.0\n"
+        "\n"
+        "64x64 times 64x8, float32: bytes of all lanes, as nvprof counts\n"
+        "\n"
+        "  rate    g=1    g=8\n"
+        "------  -----  -----\n"
+        "50.0 %   60.8  114.3\n"
+        "75.0 %   42.5  127.3\n"
+    )
+    assert result.stderr == ""
+
+
+def test_prediction_in_json_is_one_object_a_case(run):
+    rows = json_rows(run("profile", "--predict", *SMALL, "--format", "json"))
+    assert [(row["group"], row["rate"]) for row in rows] == [
+        (1, 0.5),
+        (1, 0.75),
+        (8, 0.5),
+        (8, 0.75),
+    ]
+    for row in rows:
+        assert row["predicted"] is True
+        assert row["mapping"] == "row_major"
+        assert 0 < row["gld_efficiency_pct"] <= row["nvprof_style_pct"]
+        assert (row["error_points"], row["sampled_rows"]) == (0.0, 64)
+
+
+def test_prediction_in_csv_has_a_header_and_a_line_a_case(run):
+    result = run("profile", "--predict", *SMALL, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert len(rows) == 4
+    assert rows[0]["predicted"] == "True"
+
+
+def test_papers_shape_has_the_papers_figures_beside_it(run):
+    result = run(
+        *("profile", "--predict", "--rates", "0.8,0.98", "--groups", "1,8"),
+        *("--mapping", "half_warp_stream"),
+    )
+    assert [line.split() for line in result.stdout.splitlines() if " % " in line][-2:] == [
+        ["80.0", "%", "70.4", "67", "101.4", ">99"],
+        ["98.0", "%", "78.0", "82", "113.3", ">99"],
+    ]
+
+
+def test_column_groups_are_not_the_papers(run):
+    result = run(
+        *("profile", "--predict", "--rates", "0.98", "--groups", "8", "--orientation", "column")
+    )
+    assert "paper" not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--predict", "--keep", "x.csv"), "--keep makes no sense with --predict"),
+        (("--predict", "--profiler", "/bin/true"), "--profiler makes no sense with --predict"),
+        (("--from", "x.csv", "--rates", "0.9"), "--rates makes no sense with --from"),
+        (("--from", "x.csv", "--predict"), "--predict makes no sense with --from"),
+        (("--predict", "--mapping", "tiles"), "half_warp_stream"),
+        (("--predict", "--rates", "2"), "rate 2 is not between 0 and 1"),
+        (("--from", "missing.csv"), "missing.csv"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(run, arguments, words):
+    assert_refused(run("profile", *arguments), words)
+
+
+def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
+    assert run("profile", "--from", nvprof_file, env={"GPUPRUNE_RATES": "0.9"}).exit_code == 0
+
+
+def test_captured_kernels_are_a_table_with_the_definition(run, nvprof_file, ncu_file):
+    result = run("profile", "--from", nvprof_file, "--from", ncu_file)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.split()[:3] == ["kernel", "launch", "invocations"]
+    csrmm, sgemm = result.stdout.splitlines()[2:]
+    assert csrmm.split() == ("csrmm<float>(int, int) - 3 82.2 66.0 120.5 nvprof 100.0 -".split())
+    assert sgemm.split() == "sgemm 0 - not in this file - - - - 4096".split()
+    assert "is not in this file; collect it with: ncu --target-processes all" in result.stderr
+
+
+def test_captured_kernels_in_json_are_one_object_each(run, nvprof_file, ncu_file):
+    result = run("profile", "--from", nvprof_file, "--from", ncu_file, "--format", "json")
+    csrmm, sgemm = json_rows(result)
+    assert csrmm == {
+        "kernel": "csrmm<float>(int, int)",
+        "tool": "nvprof",
+        "device": "Tesla K20c (0)",
+        "launch": None,
+        "invocations": 3,
+        "gld_efficiency_pct": 82.25,
+        "gld_min_pct": 66.0,
+        "gld_max_pct": 120.5,
+        "gld_definition": "nvprof",
+        "gst_efficiency_pct": 100.0,
+        "metrics": {"gld_efficiency": 82.25, "gst_efficiency": 100.0},
+    }
+    assert (sgemm["launch"], sgemm["gld_efficiency_pct"], sgemm["gld_definition"]) == (
+        0,
+        None,
+        None,
+    )
+
+
+def test_captured_kernels_in_csv_keep_their_metrics_in_one_cell(run, nvprof_file):
+    result = run("profile", "--from", nvprof_file, "--format", "csv")
+    (row,) = csv.DictReader(io.StringIO(result.stdout))
+    assert json.loads(row["metrics"])["gld_efficiency"] == 82.25
+
+
+def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    result = run("profile", "--from", tmp_path / "empty.csv", "--from", nvprof_file)
+    assert result.exit_code == 0
+    assert "csrmm" in result.stdout
+    assert "Warning: " in result.stderr
+    assert "empty.csv" in result.stderr
+
+
+def test_no_kernel_in_any_file_is_an_error(run, tmp_path):
+    (tmp_path / "empty.csv").write_text("")
+    assert_refused(run("profile", "--from", tmp_path / "empty.csv"), "empty.csv")
+
+
+class FakeGpu(FakeBackend):
+    """A device with a compute capability, for what comes before and after the profiler."""
+
+    def facts(self):
+        return {**super().facts(), "compute_capability": "8.0"}
+
+
+@pytest.fixture
+def gpu(monkeypatch, tmp_path):
+    """A machine on which ncu sees what the test says."""
+    ncu = tmp_path / "ncu"
+    ncu.write_text("#!/bin/sh\n")
+    ncu.chmod(0o755)
+    called = {}
+
+    def profile_live(job, profiler, metrics, *, asked, keep, advance):
+        called.update(job=job, profiler=profiler, metrics=metrics, keep=keep)
+        advance(len(job.ranges))
+        return Capture(
+            launches=tuple(_launch(product) for product in job.ranges),
+            warnings=("the profiler reports: a complaint",),
+        )
+
+    def open_device(device, threads):
+        return (FakeGpu(), None) if device == "cuda" else open_backend(device, threads)
+
+    monkeypatch.setattr(profile_console, "open_backend", open_device)
+    monkeypatch.setattr(profile_console.live, "profile_live", profile_live)
+    return ncu, called
+
+
+def _launch(product):
+    return Launch(
+        profile=KernelProfile(
+            kernel=f"{product.contender}_kernel",
+            tool="ncu",
+            device="A100 (0)",
+            launch=product.number,
+            invocations=None,
+            gld_efficiency_pct=50.0 + product.number,
+            gld_min_pct=None,
+            gld_max_pct=None,
+            gld_definition="ncu",
+            gst_efficiency_pct=None,
+            metrics={"gld_transactions": 100.0},
+        ),
+        case=product.case,
+        contender=product.contender,
+        variant="row-major" if product.contender == "csr" else None,
+        coverage_pct=98.75,
+    )
+
+
+def test_measured_stands_beside_predicted(run, gpu, tmp_path):
+    ncu, called = gpu
+    result = run(
+        *("profile", *SMALL[:2], "--rates", "0.5", "--groups", "1,8", "--contenders", "csr"),
+        *("--mapping", "gather", "--profiler", ncu, "--keep", tmp_path / "kept.csv"),
+    )
+    assert result.exit_code == 0, result.output
+    heading, mapping, *table = [line for line in result.stdout.splitlines() if line]
+    assert heading == ("Global load efficiency measured by ncu (distinct bytes, as ncu counts).")
+    assert mapping == f"Predicted for csr by the mapping gather: {MAPPINGS['gather']}"
+    assert [line.split() for line in table[2:]] == [
+        "dense - 64x64x8 1 50.0 % 1 50.0 98.8 -".split(),
+        "dense - 64x64x8 8 50.0 % 1 52.0 98.8 -".split(),
+        "csr row-major 64x64x8 1 50.0 % 1 51.0 98.8 50.9".split(),
+        "csr row-major 64x64x8 8 50.0 % 1 53.0 98.8 95.8".split(),
+    ]
+    assert result.stderr.splitlines() == [
+        f"Profiling 4 products (dense, csr) with {ncu}: about 0:19.",
+        "Warning: the profiler reports: a complaint",
+    ]
+    assert called["profiler"] == Profiler(tool="ncu", path=ncu)
+    assert called["keep"] == tmp_path / "kept.csv"
+    assert called["job"].device == "cuda"
+
+
+def test_live_kernels_in_json_carry_their_case_and_the_prediction(run, gpu):
+    ncu, _ = gpu
+    result = run(
+        *("profile", *SMALL, "--contenders", "csr", "--profiler", ncu, "--format", "json", "-q")
+    )
+    rows = json_rows(result)
+    assert len(rows) == 8
+    assert {key: rows[1][key] for key in ("contender", "variant", "rate", "group", "mapping")} == {
+        "contender": "csr",
+        "variant": "row-major",
+        "rate": 0.5,
+        "group": 1,
+        "mapping": "row_major",
+    }
+    assert rows[1]["gld_efficiency_pct"] == 51.0
+    assert rows[1]["coverage_pct"] == 98.75
+    assert 0 < rows[1]["predicted_pct"] <= 100
+    assert rows[0]["predicted_pct"] is None
+    assert result.stderr == "Warning: the profiler reports: a complaint\n"
+
+
+def test_profiler_that_is_not_there_is_refused(run, gpu):
+    assert_refused(run("profile", *SMALL, "--profiler", "/no/ncu"), "'/no/ncu'", "ncu or nvprof")
+
+
+@pytest.mark.parametrize(
+    ("kernels", "average"),
+    [
+        ([(50.0, 300.0), (100.0, 100.0)], 62.5),
+        ([(50.0, None)], 50.0),
+        ([(50.0, 300.0), (None, 0.0)], 50.0),  # a memset loads nothing
+        ([(50.0, 300.0), (None, 100.0)], None),
+        ([(50.0, 300.0), (60.0, None)], None),
+    ],
+)
+def test_kernels_of_one_product_are_averaged_by_their_sectors(kernels, average):
+    product = Range(
+        number=0, case=Case(rows=1, cols=1, batch=1, rate=0.0, group=1), contender="csr"
+    )
+    profiles = [
+        replace(
+            _launch(product).profile,
+            gld_efficiency_pct=percent,
+            metrics={} if sectors is None else {"gld_transactions": sectors},
+        )
+        for percent, sectors in kernels
+    ]
+    assert tables.average_efficiency(profiles) == average

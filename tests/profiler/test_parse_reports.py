@@ -1,0 +1,144 @@
+"""ncu's binary reports, through the ncu-report package and through an ncu on the machine."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from gpuprune.errors import GpupruneError
+from gpuprune.profiler.parse import as_json, read_report
+from tests.profiler.reports import report
+
+CAPTURES = Path(__file__).parent / "captures"
+LOAD = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld"
+KERNELS = [
+    (
+        "csrmm(const float *, int)",
+        {
+            "gpu__time_duration.sum": 7328.0,
+            f"{LOAD}.pct": 62.5,
+            "launch__grid_size": 64,
+            "launch__device_id": 1,
+            "launch__func_cache_config": "CachePreferNone",
+            "device__attribute_display_name": "NVIDIA GeForce RTX 3090",
+            "device__attribute_clock_rate": 1695000,
+        },
+    ),
+    ("group_csr(const float *, int)", {"gpu__time_duration.sum": 1024.0, f"{LOAD}.ratio": 32.0}),
+]
+
+
+def write(path, content=None):
+    path.write_bytes(report(KERNELS) if content is None else content)
+    return path
+
+
+def a_machine_with(monkeypatch, folder, *, package, ncu=None):
+    """Hide what is installed, and put a program named ncu on PATH."""
+    if not package:
+        monkeypatch.setitem(sys.modules, "ncu_report", None)
+    bin_folder = folder / "bin"
+    bin_folder.mkdir()
+    if ncu is not None:
+        program = bin_folder / "ncu"
+        program.write_text(f"#!/bin/sh\n{ncu}\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_folder}:/usr/bin:/bin")
+    monkeypatch.delenv("CUDA_HOME", raising=False)
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+
+
+def test_a_report_is_read_with_the_package(tmp_path):
+    pytest.importorskip("ncu_report")
+    found = read_report(write(tmp_path / "any.name"))
+    assert [
+        {name: value for name, value in as_json(profile).items() if value is not None}
+        for profile in found.kernels
+    ] == [
+        {
+            "kernel": "csrmm(const float *, int)",
+            "tool": "ncu",
+            "device": "NVIDIA GeForce RTX 3090 (1)",
+            "launch": 0,
+            "gld_efficiency_pct": 62.5,
+            "gld_definition": "ncu",
+            "metrics": {
+                "gpu__time_duration.sum": 7328.0,
+                f"{LOAD}.pct": 62.5,
+                "launch__grid_size": 64.0,
+                "launch__device_id": 1.0,
+            },
+        },
+        {
+            "kernel": "group_csr(const float *, int)",
+            "tool": "ncu",
+            "launch": 1,
+            "gld_efficiency_pct": 100.0,
+            "gld_definition": "ncu",
+            "metrics": {"gpu__time_duration.sum": 1024.0, f"{LOAD}.ratio": 32.0},
+        },
+    ]
+    assert found.warnings == ()
+
+
+def test_a_report_cut_at_any_byte_yields_whole_kernels_and_a_warning(tmp_path):
+    pytest.importorskip("ncu_report")
+    content, whole = report(KERNELS), read_report(write(tmp_path / "whole")).kernels
+    without_warning = []
+    for size in range(4, len(content)):
+        try:
+            found = read_report(write(tmp_path / "cut", content[:size]))
+        except GpupruneError:
+            continue
+        assert found.kernels == whole[:1]
+        if not found.warnings:
+            without_warning.append(size)
+    assert len(without_warning) == 1  # exactly between the two kernels
+
+
+def test_a_report_is_read_with_the_ncu_of_the_machine(tmp_path, monkeypatch):
+    page = shlex.quote(str(CAPTURES / "ncu_raw_blank_units.csv"))
+    ncu = f'[ "$LC_NUMERIC$LC_ALL" = C ] && echo "$@" > {tmp_path}/seen && cat {page}'
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu=ncu)
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    path = write(tmp_path / "run.ncu-rep")
+    assert read_report(path) == read_report(CAPTURES / "ncu_raw_blank_units.csv")
+    seen = (tmp_path / "seen").read_text()
+    assert seen == f"--import {path} --csv --page raw --print-units base\n"
+
+
+def test_a_report_that_is_too_new_for_the_machines_ncu_says_so(tmp_path, monkeypatch):
+    ncu = "echo \"==ERROR== Failed to load report file '$2'.\"; exit 1"
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu=ncu)
+    path = write(tmp_path / "run.ncu-rep")
+    with pytest.raises(GpupruneError, match=f"ncu could not read the report {path}") as caught:
+        read_report(path)
+    assert "pip install 'gpuprune[profiler]'" in caught.value.hint
+
+
+def test_an_ncu_that_hangs_is_ended(tmp_path, monkeypatch):
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu="sleep 60")
+    monkeypatch.setattr("gpuprune.profiler.parse.ncu_rep.IMPORT_TIMEOUT_S", 0.2)
+    with pytest.raises(GpupruneError, match="did not read the report within"):
+        read_report(write(tmp_path / "run.ncu-rep"))
+
+
+def test_a_report_that_nothing_here_can_read_names_what_could(tmp_path, monkeypatch):
+    a_machine_with(monkeypatch, tmp_path, package=False)
+    monkeypatch.setattr("gpuprune.profiler.tools._PLACES", {"ncu": ()})
+    path = write(tmp_path / "run.ncu-rep")
+    with pytest.raises(GpupruneError) as caught:
+        read_report(path)
+    assert str(caught.value) == f"{path} is a report of ncu, and nothing here can read it"
+    assert caught.value.hint == (
+        "pip install 'gpuprune[profiler]', or install Nsight Compute, or give what "
+        f"`ncu --import {path} --csv --page raw --print-units base` prints where one is"
+    )
+
+
+def test_a_report_without_a_kernel_is_an_error(tmp_path):
+    pytest.importorskip("ncu_report")
+    path = write(tmp_path / "run.ncu-rep", report([]))
+    with pytest.raises(GpupruneError, match="without a kernel that can be read here"):
+        read_report(path)
