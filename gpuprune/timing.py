@@ -13,7 +13,8 @@ from gpuprune.records import Contract, StoppedBy, Timing
 from gpuprune.stats import relative_standard_error
 
 _HOST_BOUND_LIMIT = 5  # samples in a row that found the device waiting for the host
-_BRIEF_SAMPLES = 2
+_BRIEF_SAMPLES = 3
+_CLEARLY_SLOWER = 1.3  # than the fastest: no further sample decides between the two
 
 
 class HostBound(Exception):
@@ -26,10 +27,15 @@ def fastest(works: Sequence[Timeable], backend: Backend, *, cold: bool) -> int:
         return 0
     for work in works:
         work.multiply()
-    rounds = [
-        [backend.sample(work, cold=cold).seconds for work in works] for _ in range(_BRIEF_SAMPLES)
-    ]
-    bests = [min(samples) for samples in zip(*rounds, strict=True)]
+    bests = [float("inf")] * len(works)
+    for _ in range(_BRIEF_SAMPLES):
+        bests = [
+            min(best, backend.sample(work, cold=cold).seconds)
+            for best, work in zip(bests, works, strict=True)
+        ]
+        first, second = sorted(bests)[:2]
+        if second > _CLEARLY_SLOWER * first:
+            break
     return bests.index(min(bests))
 
 

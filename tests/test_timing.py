@@ -112,8 +112,14 @@ def test_a_work_that_fails_while_timed_leaves_the_others_their_time():
 
 def test_the_fastest_of_several_is_found():
     works = [Work(name, []) for name in ("slow", "fast", "middle")]
-    backend = scripted(slow=[3.0], fast=[2.0, 1.0], middle=[1.5])
+    backend = scripted(slow=[3.0], fast=[1.6, 1.0], middle=[1.5])
     assert fastest(works, backend, cold=True) == 1
+
+
+def test_what_is_clearly_the_fastest_is_not_sampled_again():
+    works = [Work(name, []) for name in ("slow", "fast")]
+    assert fastest(works, scripted(slow=[3.0], fast=[1.0]), cold=True) == 1
+    assert len(works[0].calls) == 2  # a warm-up and one sample
 
 
 def test_a_call_is_timed_as_often_as_the_contract_says():

@@ -35,8 +35,8 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         return out
 
     return [
-        Prepared(multiply=by_numba, variant="Numba", bytes=size, call=by_scipy),
-        Prepared(multiply=by_scipy, variant="SciPy", bytes=size, call=by_scipy),
+        Prepared(multiply=by_numba, variant="Numba", bytes=size),
+        Prepared(multiply=by_scipy, variant="SciPy", bytes=size),
     ]
 
 
