@@ -1,0 +1,6 @@
+"""Grouped magnitude pruning: score groups of weights, rank them once, take each rate's mask."""
+
+from gpuprune.pruning.ranking import Ranking, prune, prune_mask, rank
+from gpuprune.pruning.scores import group_scores
+
+__all__ = ["Ranking", "group_scores", "prune", "prune_mask", "rank"]
