@@ -17,8 +17,9 @@ from gpuprune.records import Calibration
 
 _LINE = 16  # float32 in a cache line of 64 bytes
 _REPEATS = 5
+_RATE_REPEATS = 3  # of what moves a whole buffer
 _ASSUMED_CACHE_BYTES = 32 << 20  # where the operating system does not tell
-_MOST_EVICT_BYTES = 1 << 30
+_MOST_EVICT_BYTES = 1 << 29  # fresh pages can cost two seconds a gigabyte
 _SETTLE_S = 1e-3  # until the threads of whoever was timed before are asleep
 _PLATEAU = 0.85  # of the slowest re-read counts as evicted
 
@@ -107,9 +108,9 @@ class CpuBackend:
         rereads = {n: _reread_seconds(probe, buffer[:n]) for n in (*sizes, buffer.size)}
         slowest = max(rereads.values())
         enough = next(n for n, seconds in rereads.items() if seconds >= _PLATEAU * slowest)
-        self._eviction = buffer[:enough].copy()
-        copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_REPEATS))
-        read_s = min(_seconds(_read, buffer) for _ in range(_REPEATS))
+        self._eviction = buffer[:enough]
+        copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_RATE_REPEATS))
+        read_s = min(_seconds(_read, buffer) for _ in range(_RATE_REPEATS))
         return Calibration(
             empty_s=median(self.sample(_Nothing(), cold=False).seconds for _ in range(100)),
             resolution_s=_clock_resolution(),
