@@ -149,8 +149,8 @@ def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
     key, (dense_s, best_s) = max(gains.items(), key=lambda item: item[1][0] / item[1][1])
     how = f"{name_groups(key[1])} pruned to {key[0]:g}" if key else "pruned as they are"
     return (
-        f"All {len(layers)} layers together take {format_seconds(dense_s)} dense; {how}, and dense "
-        f"where that is faster, {format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
+        f"All {len(layers)} layers together take {format_seconds(dense_s)} dense; {how}, and "
+        f"dense where that is faster, {format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
     )
 
 

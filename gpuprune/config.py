@@ -76,7 +76,12 @@ def load(path: Path | None, base: Sweep, options: Mapping[str, Any]) -> Sweep:
     given = _read(path) if path else {}
     given |= {name: value for name, value in options.items() if value is not None}
     parsed = {name: _PARSERS[name](value, name) for name, value in given.items()}
-    _check_exclusions(parsed)
+    is_pattern = Path(parsed.get("weights", "").partition("::")[0]).suffix == ".smtx"
+    if is_pattern:
+        parsed["as_is"] = True
+    _check_exclusions(
+        parsed, "a .smtx pattern" if is_pattern else "what was pruned already (--as-is)"
+    )
     sweep = replace(base, **parsed)
     if (count := len(sweep.rates) * len(sweep.groups) * len(sweep.shape)) > _MOST_CASES:
         raise GpupruneError(
@@ -135,12 +140,12 @@ def _read(path: Path) -> dict[str, Any]:
     return table
 
 
-def _check_exclusions(given: Mapping[str, Any]) -> None:
+def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
     if given.get("as_is"):
         if asked := [name for name in ("rates", "groups") if name in given]:
             raise GpupruneError(
-                f"--{asked[0]} makes no sense with --as-is",
-                hint="--as-is takes rate and group from the zeros in the file; leave it out",
+                f"--{asked[0]} makes no sense with {subject}",
+                hint=f"leave it out: {subject} has its own rate and group size",
             )
         if not given.get("weights"):
             raise GpupruneError(

@@ -60,9 +60,9 @@ class Session:
         for everyone in measured:
             # Where a run was cut off inside a case, only what is missing is added.
             results = [one for one in everyone if (one.case, one.contender) not in done]
+            self.results += results
             if self.journal:
                 self.journal.append([one.to_record() for one in results])
-            self.results += results
             yield results
         if self.journal and self.journal.run.end is None:
             self.journal.finish(
@@ -81,6 +81,7 @@ def resolve(asked: Sweep, backend: Backend) -> Job:
     names = contenders.choose(asked.contenders, asked.orientation, backend.name)
     cases = sweep.plan(asked)
     sweep.check_memory(cases, backend)
+    sweep.check_weights(cases)
     return Job(sweep=asked, backend=backend, cases=cases, contenders=names)
 
 

@@ -14,12 +14,15 @@ import errno
 import fcntl
 import json
 import os
+import signal
 import stat
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
+from types import FrameType
 from typing import Any, BinaryIO, NoReturn, Self
 from zlib import crc32
 
@@ -147,13 +150,15 @@ class Journal:
         A process killed in the middle may leave the first few.
         """
         if records:
-            self._append("result", records)
-            self.kept += len(records)
+            with _interrupted_later():
+                self._append("result", records)
+                self.kept += len(records)
 
     def finish(self, record: dict[str, Any]) -> None:
         """Write the `end` record, after which nothing can follow."""
-        self._append("end", [record])
-        self._ended = True
+        with _interrupted_later():
+            self._append("end", [record])
+            self._ended = True
 
     def close(self) -> None:
         """Release the file; a second call does nothing."""
@@ -178,7 +183,7 @@ class Journal:
             _write(self._descriptor, lines)
             self._size += len(lines)
         except BaseException as error:
-            # Ctrl-C too: what was not on disk for certain is not there at all.
+            # What is not on disk for certain is not there at all.
             with suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
             if isinstance(error, OSError):
@@ -203,6 +208,22 @@ class Journal:
             hint=f"{_REMEDIES.get(error.errno or 0, 'check the disk')}, "
             "then give the same command with --resume",
         ) from error
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """Let Ctrl-C wait until what was measured is on disk."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pending: list[tuple[int, FrameType | None]] = []
+    before = signal.signal(signal.SIGINT, lambda *received: pending.append(received))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pending and callable(before):
+        before(*pending[-1])
 
 
 def _open(path: Path, flags: int, verb: str) -> int:

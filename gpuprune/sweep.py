@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from typing import Any
 
 from gpuprune import timing, weights
@@ -10,7 +11,7 @@ from gpuprune.backends import Backend
 from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE, PREPARING, Problem, make_problems
+from gpuprune.problem import AFTER, BEFORE, PREPARING, Problem, load_weights, make_problems
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.roofline import roofline
 
@@ -55,12 +56,25 @@ def plan(sweep: Sweep) -> list[Case]:
         ]
         return _grid(sweep, layers, common)
     tensors = weights.select(sweep.weights, sweep.tensor)
-    if sweep.as_is or all(tensor.is_pattern for tensor in tensors):
+    if sweep.as_is:
         return [_as_is(tensor, sweep, common) for tensor in tensors]
+    if patterns := [tensor for tensor in tensors if tensor.is_pattern]:
+        raise GpupruneError(
+            f"{patterns[0].label} is a pattern without values, which cannot be ranked",
+            hint="add --as-is to time it as it is",
+        )
     layers = [
         {"rows": t.rows, "cols": t.cols, "batch": sweep.batch, "weights": t.label} for t in tensors
     ]
     return _grid(sweep, layers, common)
+
+
+def check_weights(cases: Iterable[Case]) -> None:
+    """Raise GpupruneError where a case's file holds what cannot be measured, such as NaN."""
+    for _, alike in groupby(cases, lambda case: (case.weights, case.dtype)):
+        case = next(alike)
+        if case.weights is not None:
+            load_weights(case)
 
 
 def check_memory(cases: Iterable[Case], backend: Backend) -> None:

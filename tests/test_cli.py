@@ -202,6 +202,73 @@ def test_bad_usage_is_one_error_with_a_hint_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def write_nan(path):
+    np.save(path, np.array([[1.0, np.nan], [2.0, 3.0]], np.float32))
+
+
+def write_vector(path):
+    np.save(path, np.ones(8, np.float32))
+
+
+def write_pickle(path):
+    np.save(path, np.array([[{}]]), allow_pickle=True)
+
+
+def write_cut_off(path):
+    np.save(path, np.ones((64, 64), np.float32))
+    path.write_bytes(path.read_bytes()[:-9])
+
+
+BAD_WEIGHTS = {
+    "NaN": (write_nan, "NaN"),
+    "one dimension": (write_vector, "w.npy"),
+    "a pickle": (write_pickle, "pickle"),
+    "a file that is cut off": (write_cut_off, "w.npy"),
+    "an empty file": (lambda path: path.write_bytes(b""), "w.npy"),
+}
+
+
+@pytest.mark.parametrize(("write", "word"), BAD_WEIGHTS.values(), ids=BAD_WEIGHTS)
+def test_bad_weights_are_refused_before_anything_is_written(run, tmp_path, write, word):
+    path = tmp_path / "w.npy"
+    write(path)
+    out = tmp_path / "run.jsonl"
+    assert_refused(
+        run("bench", "--device", "fake", "--weights", path, "--output", out, "-q"), word
+    )
+    assert not out.exists()
+
+
+def test_a_tensor_that_is_not_there_lists_near_names(run, tmp_path):
+    path = tmp_path / "model.npz"
+    np.savez(path, **{"layer.0.weight": np.ones((4, 4)), "head": np.ones((4, 4))})
+    result = run("bench", "--device", "fake", "--weights", f"{path}::layer.0.wieght")
+    assert_refused(result, "layer.0.wieght", "layer.0.weight")
+
+
+def test_a_pattern_is_timed_as_it_is_and_never_ranked(run, tmp_path):
+    path = tmp_path / "layer.smtx"
+    path.write_text("2, 4, 4\n0 2 4\n0 1 2 3\n")
+    arguments = ["bench", "--device", "fake", "--weights", path]
+    rows = json_rows(run(*arguments, "--format", "json"))
+    assert {(row["rate"], row["group"], row["nnz"]) for row in rows} == {(0.5, 2, 4)}
+    assert_refused(run(*arguments, "--rates", "0.9"), "--rates", ".smtx")
+    path = tmp_path / "layer.mtx"
+    path.write_text("%%MatrixMarket matrix coordinate pattern general\n2 2 1\n1 1\n")
+    assert_refused(run("bench", "--device", "fake", "--weights", path), "layer.mtx", "--as-is")
+
+
+def test_a_gpu_that_is_not_there_is_refused_when_asked_for(run):
+    result = run("bench", "--device", "cuda:7", "--quick")
+    assert_refused(result)
+
+
+def test_what_no_contender_can_do_is_said_plainly(run):
+    result = run("bench", *SMALL, "--dtype", "float16")
+    assert result.exit_code == 0
+    assert "dense skipped (4 cases): a fake device has no float16" in result.stdout
+
+
 def test_output_that_cannot_be_written_is_refused_before_measuring(run, tmp_path):
     assert_refused(
         run("bench", *SMALL, "-q", "--output", tmp_path / "no" / "run.jsonl"), "run.jsonl"

@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -729,3 +730,19 @@ def test_kill_9_costs_no_result_that_was_said_to_be_safe(path: Path) -> None:
         journal.finish({"record": "end"})
     assert read(path).end == {"record": "end"}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_ctrl_c_while_writing_waits_until_the_result_is_on_disk(tmp_path, monkeypatch):
+    path = tmp_path / "run.jsonl"
+    sync = os.fsync
+    with Journal.create(path, HEADER) as journal:
+
+        def interrupted(descriptor):
+            signal.raise_signal(signal.SIGINT)
+            sync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            journal.append([{"record": "result", "value": 1}])
+        assert journal.kept == 1
+    assert len(read(path).results) == 1

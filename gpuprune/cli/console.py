@@ -75,10 +75,11 @@ class Console:
         )
 
     def _kept(self) -> str:
-        kept = len(self._session.results)
-        if self._session.journal is None:
-            return f"{kept} results, kept nowhere: take --output RUN.jsonl to keep them."
-        return f"{kept} results are safe; the same command with --resume goes on."
+        journal = self._session.journal
+        if journal is None:
+            count = len(self._session.results)
+            return f"{count} results, kept nowhere: take --output RUN.jsonl to keep them."
+        return f"{journal.kept} results are safe; the same command with --resume goes on."
 
     def _status(self, results: Sequence[Result]) -> str:
         case = results[0].case

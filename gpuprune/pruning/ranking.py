@@ -265,11 +265,9 @@ def _levels_by_score(candidates: _Candidates, counts: Sequence[int]) -> Array:
 
     levels = np.zeros(groups.shape, np.min_scalar_type(len(counts)))
     for tile in tiles(groups.shape, BLOCK):
-        tile_scores, tile_levels = scores[tile], levels[tile]
-        above = np.empty(tile_scores.shape, np.bool_)
+        values, survived = scores[tile], levels[tile]
         for cut in cuts:
-            np.greater(tile_scores, cut.score, out=above)
-            tile_levels += above.view(np.uint8)
+            survived += (values > cut.score).view(np.uint8)
     for cut in cuts:
         if cut.kept_ties:
             _keep_last_ties(groups.by_line(levels), groups.by_line(scores), cut)
