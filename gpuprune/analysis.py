@@ -11,6 +11,7 @@ from gpuprune.units import format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
 _TOLD_RATE = 0.90
+_NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
 _AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
 
 
@@ -116,11 +117,14 @@ def advice(results: Sequence[Result]) -> str:
             f"{name_groups(case.group)} at {case.rate:g}."
         )
     group = _choose(reached)
+    lowest = ", the lowest rate measured," if found[group].is_bound else ""
+    more = f"{lowest} or more" if reached[group] < max(case.rate for case in best) else ""
     case, speedup = max(best.items(), key=lambda item: item[1])
     return (
         f"For this layer on this machine: prune {name_groups(group)} to "
-        f"{_round_up(reached[group])}{' or more' if reached[group] < 1 else ''}, or stay dense. "
-        + _alternative(group, found)
+        f"{_round_up(reached[group])}{more}, or stay dense. "
+        + _single_weights(group, found)
+        + _at_told_rate(best)
         + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
     )
 
@@ -165,7 +169,7 @@ def _choose(reached: dict[int, float]) -> int:
     return min(group for group, rate in reached.items() if rate <= earliest + _AS_GOOD)
 
 
-def _alternative(group: int, found: dict[int, BreakEven]) -> str:
+def _single_weights(group: int, found: dict[int, BreakEven]) -> str:
     """Compare with single weights, which keep the most accuracy at a rate."""
     single = found.get(1)
     if group == 1 or single is None:
@@ -173,6 +177,20 @@ def _alternative(group: int, found: dict[int, BreakEven]) -> str:
     if single.rate is None:
         return "Single weights do not break even at any rate measured. "
     return f"Single weights break even at {single}. "
+
+
+def _at_told_rate(best: dict[Case, float]) -> str:
+    """Say what grouping gains over the smallest group, at the rate nearest to the paper's."""
+    rate = min((case.rate for case in best), key=lambda rate: abs(rate - _TOLD_RATE))
+    gains = {case.group: speedup for case, speedup in best.items() if case.rate == rate}
+    smallest = min(gains)
+    enough = min(g for g, gain in gains.items() if gain >= _NEARLY_ALL * max(gains.values()))
+    if enough == smallest:
+        return ""
+    return (
+        f"At {rate:g}, {name_groups(enough)} are {gains[enough]:.2f}x as fast as dense, "
+        f"{name_groups(smallest)} {gains[smallest]:.2f}x. "
+    )
 
 
 def _round_up(rate: float) -> str:

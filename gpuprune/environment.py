@@ -2,9 +2,12 @@
 
 import os
 import platform
+import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+_WATCH_S = 0.2
 
 PACKAGES = (
     "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl",
@@ -70,9 +73,16 @@ def cpu_count() -> int:
     return os.cpu_count() or 1
 
 
-def busy_cores() -> float:
-    """Return how many cores were busy over the last minute (the load average)."""
-    return round(os.getloadavg()[0], 2)
+def busy_cores() -> float | None:
+    """Watch the machine for a fifth of a second; return how many cores others use, if it tells."""
+    before = _idle_seconds()
+    start = time.monotonic()
+    time.sleep(_WATCH_S)
+    after = _idle_seconds()
+    if before is None or after is None:
+        return None
+    idle = (after - before) / (time.monotonic() - start)
+    return round(max((os.cpu_count() or 1) - idle, 0.0), 2)
 
 
 def last_level_cache_bytes() -> int | None:
@@ -102,6 +112,14 @@ def free_memory_bytes() -> int:
     )
     limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(limit - used, 0))
+
+
+def _idle_seconds() -> float | None:
+    """Return the time that all cores together were idle since boot (proc_stat(5))."""
+    fields = next(iter(_lines("/proc/stat")), "").split()
+    if len(fields) < 6 or fields[0] != "cpu":
+        return None
+    return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
 def _cgroup(name: str) -> int | None:

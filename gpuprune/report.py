@@ -5,6 +5,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal
 
@@ -85,7 +86,24 @@ def listing(rows: Sequence[Row], output_format: Format) -> str:
     numbers = [name for name in headers if any(isinstance(row[name], int | float) for row in rows)]
     left = [i for i, name in enumerate(headers) if name not in numbers]
     titles = [name.replace("_", " ") for name in headers]
-    return _table(titles, cells, output_format == "markdown", left=left)
+    return table(titles, cells, output_format == "markdown", left=left)
+
+
+def table(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool, left: Sequence[int] = ()
+) -> str:
+    """Lay out cells; columns stand right but for those named in `left`."""
+    if markdown:
+        headers = [_escape(header) for header in headers]
+        rows = [[_escape(cell) for cell in row] for row in rows]
+    align = ["left" if column in left else "right" for column in range(len(headers))]
+    return tabulate(
+        rows,
+        headers=headers,
+        tablefmt="pipe" if markdown else "simple",
+        disable_numparse=True,
+        colalign=align,
+    )
 
 
 def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> str:
@@ -103,11 +121,11 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
         ]
         for layer, own in layers.items()
     ]
-    table = _table(
+    layout = table(
         ["layer", "shape", "rates", "groups", "cases"], rows, markdown=False, left=[0, 2, 3]
     )
     return (
-        f"{table}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
+        f"{layout}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
         f"about {format_minutes(len(cases) * budget_s)} of sampling, more where ten samples take "
         f"longer than {budget_s:g} s."
     )
@@ -198,13 +216,13 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 
 def _title(results: Sequence[Result], markdown: bool) -> str:
     case = results[0].case
-    source = case.weights or f"normal random weights (seed {case.seed})"
+    source = _name(case) if case.weights else f"normal random weights (seed {case.seed})"
     pruned = "as they are" if case.as_is else f"{case.orientation} groups scored by {case.score}"
     times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
     dense = f"; dense takes {format_seconds(median(times))}" if times else ""
     line = (
         f"{case.rows}x{case.cols} times {case.cols}x{case.batch}, {case.dtype}, "
-        f"{printable(source)}, {pruned}{dense}"
+        f"{source}, {pruned}{dense}"
     )
     return f"**{_escape(line)}**" if markdown else line
 
@@ -263,39 +281,44 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
         ]
         for rate in sorted({rate for rate, _ in at})
     ]
-    return _table(["rate", *(f"g={group}" for group in groups)], rows, markdown)
+    return table(["rate", *(f"g={group}" for group in groups)], rows, markdown)
 
 
 def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown: bool) -> str:
-    columns: list[tuple[str, dict[int, str]]] = []
-    overs = [over for over in analysis.DENSE if any(one.contender == over for one in results)]
-    for name in names:
-        for over in overs:
-            if found := speedups(results, name, over):
-                evens = analysis.break_evens(found)
-                title = f"{name} breaks even with {over}"
-                columns.append((title, {group: str(at) for group, at in evens.items()}))
-        at_rate = {
-            case.group: f"{speedup:.2f}x"
-            for case, speedup in speedups(results, name).items()
-            if case.rate == PAPER_RATE
-        }
-        if at_rate:
-            columns.append((f"{name} at {PAPER_RATE:.2f}", at_rate))
+    """Give each group size a row: break-even rates first, then speedups at the paper's rate."""
+    columns = _break_even_columns(results, names)
+    found = {name: speedups(results, name) for name in names}
+    for name, speedup_of in found.items():
+        cells = {c.group: f"{s:.2f}x" for c, s in speedup_of.items() if c.rate == PAPER_RATE}
+        columns.append((f"{name} at {PAPER_RATE:.2f}", cells))
+    columns = [(title, cells) for title, cells in columns if cells]
     if not columns:
         return ""
+    title = f"Break-even rates, from which on sparse is faster, and speedups at {PAPER_RATE:.2f}"
     if _is_papers(results[0].case):
-        columns.append(
-            ("paper: breaks even", {g: f"{r:.2f}" for g, r in PAPER_BREAK_EVEN.items()})
-        )
-        columns.append(
-            (f"paper: at {PAPER_RATE:.2f}", {g: f"{s:.2f}x" for g, s in PAPER_SPEEDUP.items()})
-        )
+        paper = {group: f"{speedup:.2f}x" for group, speedup in PAPER_SPEEDUP.items()}
+        columns.append((f"paper at {PAPER_RATE:.2f}", paper))
+        title += "; paper: cuSPARSE, cuBLAS, GTX 950M"
     groups = sorted({one.case.group for one in results})
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
-    table = _table(["group", *(title for title, _ in columns)], rows, markdown)
-    source = "\n\nThe paper: cuSPARSE against cuBLAS on a GTX 950M (Hartenstein et al. 2019)."
-    return table + (source if _is_papers(results[0].case) else "")
+    headers = ["group", *(header for header, _ in columns)]
+    return f"{title}\n\n{table(headers, rows, markdown)}"
+
+
+def _break_even_columns(
+    results: Sequence[Result], names: Sequence[str]
+) -> list[tuple[str, dict[int, str]]]:
+    overs = [over for over in analysis.DENSE if any(one.contender == over for one in results)]
+    columns = []
+    for name in names:
+        for over in overs:
+            evens = analysis.break_evens(speedups(results, name, over))
+            title = f"{name} even" if over == BASELINE else f"{name} even with {over}"
+            columns.append((title, {group: str(at) for group, at in evens.items()}))
+    if _is_papers(results[0].case):
+        paper = {group: f"{rate:.2f}" for group, rate in PAPER_BREAK_EVEN.items()}
+        columns.append(("paper even", paper))
+    return columns
 
 
 def _is_papers(case: Case) -> bool:
@@ -325,7 +348,7 @@ def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
             ]
         )
     headers = ["layer", "shape", "rate", "group", BASELINE, *names]
-    return _table(headers, rows, markdown, left=[0])
+    return table(headers, rows, markdown, left=[0])
 
 
 def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
@@ -348,14 +371,14 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
         )
     headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
     title = "Break-even rate of each group size, by the fastest sparse product"
-    return f"{title}\n\n{_table(headers, rows, markdown, left=[0])}"
+    return f"{title}\n\n{table(headers, rows, markdown, left=[0])}"
 
 
 def _name(case: Case) -> str:
     if case.weights is None:
         return "random"
-    file, _, tensor = case.weights.rpartition("::")
-    return printable(tensor if file else case.weights)
+    file, _, tensor = case.weights.partition("::")
+    return printable(tensor or PurePath(file).name)
 
 
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
@@ -364,7 +387,7 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
     busy = run.environment.get("busy_cores")
     if busy and busy >= _MUCH_LOAD:
         lines.append(
-            f"{busy:.1f} cores were busy already when this run began: its times are too long."
+            f"Others kept {busy:.1f} cores busy when this run began: its times are too long."
         )
     reasons = Counter(
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
@@ -380,22 +403,6 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
         + f", empty call {format_seconds(calibration.empty_s)}."
     )
     return ["\n".join(lines)]
-
-
-def _table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool, left: Sequence[int] = ()
-) -> str:
-    if markdown:
-        headers = [_escape(header) for header in headers]
-        rows = [[_escape(cell) for cell in row] for row in rows]
-    align = ["left" if column in left else "right" for column in range(len(headers))]
-    return tabulate(
-        rows,
-        headers=headers,
-        tablefmt="pipe" if markdown else "simple",
-        disable_numparse=True,
-        colalign=align,
-    )
 
 
 def printable(text: str) -> str:
