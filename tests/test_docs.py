@@ -39,10 +39,11 @@ def test_a_page_has_no_leftovers(page):
 
 
 def commands(text):
-    """Find the gpuprune commands of a page: in blocks, after a prompt, and in tables."""
-    lines = re.findall(r"^\s*(?:\$ )?(gpuprune [^\n`]*)", text, re.MULTILINE)
-    lines += re.findall(r"`(gpuprune [^`\n]*)`", text)
-    return [line for line in lines if len(line.split()) > 1]
+    """Find the gpuprune commands of a page, in its blocks of code and between backticks."""
+    lines = re.findall(r"`(gpuprune [^`\n]*)`", text)
+    for block in re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE):
+        lines += re.findall(r"^\s*(?:\$ )?(gpuprune [^\n`]*)", block, re.MULTILINE)
+    return [line for line in lines if re.match(r"gpuprune [a-z]", line)]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
