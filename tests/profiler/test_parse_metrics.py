@@ -160,8 +160,8 @@ def test_a_missing_efficiency_is_said_to_be_missing_with_the_command_that_collec
 def test_nvprofs_values_are_explained_where_they_surprise():
     profiles = [a_kernel("nvprof", "k(int)", gld_efficiency=0.0)]
     assert notes(profiles) == (
-        '0 % for "k(int)": the loads took the read-only path, which gld_efficiency does not '
-        "count (see nvprof's nc_gld_efficiency)",
+        '0 % for "k(int)": its loads, if any, took the read-only path, which gld_efficiency '
+        "does not count (see nvprof's nc_gld_efficiency)",
     )
     assert notes([a_kernel("nvprof", "k(int)", gld_efficiency=312.5)]) == (
         "above 100 %: nvprof counts the bytes of every thread, also of threads that read the "
@@ -178,6 +178,6 @@ def test_loads_that_the_efficiency_does_not_speak_for_are_named():
     counted = {f"{AVERAGE}ld.pct": 50.0, f"{SECTORS}ld.sum": 10.0, L1_SECTORS: 40.0}
     assert notes([a_kernel(**counted, **{"smsp__inst_executed_op_tma_ld.sum": 8.0})]) == (
         '"csrmm(int)" also loads by TMA: the load efficiency covers the other loads only',
-        'the load efficiency of "csrmm(int)" covers 25.0 % of the sectors it loads; cp.async '
-        "or TMA brought the others",
+        'the load efficiency of "csrmm(int)" covers only 25.0 % of the sectors loaded; '
+        "cp.async or TMA brought the others",
     )

@@ -206,6 +206,14 @@ def test_an_api_summary_of_an_old_version_is_not_one_of_kernels(tmp_path):
     assert profile.metrics["duration"] == 16_000_000.0
 
 
+def test_a_row_of_a_text_trace_that_is_too_short_is_passed_over(tmp_path):
+    lines = (CAPTURES / "nvprof_tables.txt").read_text().splitlines(keepends=True)
+    (at,) = [at for at, line in enumerate(lines) if "(39063 1 1)" in line]
+    short = "195.89ms  3.4072ms  (39063 1 1)  (256 1 1)  8\n"
+    report = read(tmp_path, "".join([*lines[:at], short, *lines[at:]]))
+    assert report == read_report(CAPTURES / "nvprof_tables.txt")
+
+
 @pytest.mark.parametrize(
     ("cell", "unit", "value"),
     [
@@ -217,6 +225,7 @@ def test_an_api_summary_of_an_old_version_is_not_one_of_kernels(tmp_path):
         ("Low (2)", "", 2.0),
         ("Max (10)", "", 10.0),
         ("Idle", "", None),
+        ("Low (9999)", "", None),
         ("<OVERFLOW>", "", None),
         ("-", "", None),
         ("12.5furlongs", "", None),

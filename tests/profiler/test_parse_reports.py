@@ -82,19 +82,20 @@ def test_a_report_is_read_with_the_package(tmp_path):
     assert found.warnings == ()
 
 
-def test_a_report_cut_at_any_byte_yields_whole_kernels_and_a_warning(tmp_path):
+def test_a_report_that_is_cut_off_yields_whole_kernels_and_a_warning(tmp_path):
     pytest.importorskip("ncu_report")
     content, whole = report(KERNELS), read_report(write(tmp_path / "whole")).kernels
-    without_warning = []
-    for size in range(4, len(content)):
+    found = []
+    for size in (*range(4, len(content), 61), len(content) - 1):
         try:
-            found = read_report(write(tmp_path / "cut", content[:size]))
+            cut = read_report(write(tmp_path / "cut", content[:size]))
         except GpupruneError:
             continue
-        assert found.kernels == whole[:1]
-        if not found.warnings:
-            without_warning.append(size)
-    assert len(without_warning) == 1  # exactly between the two kernels
+        assert cut.kernels == whole[:1]
+        assert cut.warnings == ("the report is cut off: its last, unfinished part was dropped",)
+        found.append(size)
+    assert found[-1] == len(content) - 1
+    assert len(found) > 2
 
 
 def test_a_report_is_read_with_the_ncu_of_the_machine(tmp_path, monkeypatch):
@@ -119,7 +120,7 @@ def test_a_report_that_is_too_new_for_the_machines_ncu_says_so(tmp_path, monkeyp
 
 def test_an_ncu_that_hangs_is_ended(tmp_path, monkeypatch):
     a_machine_with(monkeypatch, tmp_path, package=False, ncu="sleep 60")
-    monkeypatch.setattr("gpuprune.profiler.parse.ncu_rep.IMPORT_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("gpuprune.profiler.parse.ncu_rep.READ_TIMEOUT_S", 0.2)
     with pytest.raises(GpupruneError, match="did not read the report within"):
         read_report(write(tmp_path / "run.ncu-rep"))
 
@@ -135,6 +136,16 @@ def test_a_report_that_nothing_here_can_read_names_what_could(tmp_path, monkeypa
         "pip install 'gpuprune[profiler]', or install Nsight Compute, or give what "
         f"`ncu --import {path} --csv --page raw --print-units base` prints where one is"
     )
+
+
+def test_a_report_over_which_the_package_ends_its_process_is_an_error(tmp_path, capfd):
+    pytest.importorskip("ncu_report")
+    content = bytearray(report(KERNELS))
+    result = content.index(b"\x08\x01\x10\x01\x18\x01\x20\x01")  # behind its size
+    content[result - 1] = 79  # the highest byte of the size
+    with pytest.raises(GpupruneError, match="without a kernel that can be read here"):
+        read_report(write(tmp_path / "run.ncu-rep", bytes(content)))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_report_without_a_kernel_is_an_error(tmp_path):

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from gpuprune.profiler.parse.metrics import AVERAGE_BYTES, TMA_LOADS, load_coverage
 from gpuprune.profiler.parse.records import KernelProfile
 
+MOST = 99.0  # percent of the sectors; two passes over a kernel do not agree to the last one
+
 _METRICS = {
     "ncu": (f"{AVERAGE_BYTES}ld.pct", f"{AVERAGE_BYTES}st.pct"),
     "nvprof": ("gld_efficiency", "gst_efficiency"),
@@ -42,7 +44,7 @@ def notes(profiles: Sequence[KernelProfile]) -> tuple[str, ...]:
             )
     if read_only := {p.kernel for p in profiles if _took_read_only_path(p)}:
         lines.append(
-            f"0 % for {_some(read_only)}: the loads took the read-only path, "
+            f"0 % for {_some(read_only)}: its loads, if any, took the read-only path, "
             "which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
         )
     if any(p.gld_definition == "nvprof" and (p.gld_efficiency_pct or 0) > 100 for p in profiles):
@@ -64,14 +66,16 @@ def _coverage_notes(profiles: Sequence[KernelProfile]) -> list[str]:
         lines.append(
             f"{_some(by_tma)} also loads by TMA: the load efficiency covers the other loads only"
         )
-    for profile in profiles:
-        covered = load_coverage(profile.metrics)
-        if covered is not None and covered < 99:
-            lines.append(
-                f"the load efficiency of {_some({profile.kernel})} covers "
-                f"{covered:.1f} % of the sectors it loads; cp.async or TMA brought the others"
-            )
-    return list(dict.fromkeys(lines))
+    covered = {profile.kernel: load_coverage(profile.metrics) for profile in profiles}
+    partly = {
+        kernel: share for kernel, share in covered.items() if share is not None and share < MOST
+    }
+    if partly:
+        lines.append(
+            f"the load efficiency of {_some(set(partly))} covers only {min(partly.values()):.1f} "
+            "% of the sectors loaded; cp.async or TMA brought the others"
+        )
+    return lines
 
 
 def _took_read_only_path(profile: KernelProfile) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 MAX_LINE = 1 << 22  # characters; the widest raw page of ncu has 60,000
 
-# In a file of PowerShell's `>` every second byte is zero.
+# PowerShell's `>` writes UTF-16.
 _ENCODINGS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),

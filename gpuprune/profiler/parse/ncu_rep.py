@@ -1,57 +1,56 @@
 """ncu's binary reports, through the ncu-report package or an ncu on this machine."""
 
-import importlib
+import json
 import os
-import re
 import shutil
 import signal
 import struct
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.errors import diagnose
 from gpuprune.profiler.parse.findings import Draft, Findings
+from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import efficiency_in_rule
 from gpuprune.profiler.parse.ncu_csv import device_label
 from gpuprune.profiler.parse.quantities import ncu_factor
 from gpuprune.profiler.tools import find_tool
 
 MAGIC = b"NVR\0"
-IMPORT_TIMEOUT_S = 300
+READ_TIMEOUT_S = 300
 
-# Its name is ours: a broadcast counts as ideal here, so it is not the load efficiency.
-SECTOR_IDEALITY = "ldg_sector_ideality_pct"
-
+_PACKAGE = "ncu_report"
+_DUMP = "gpuprune.profiler.parse.dump_report"
 _INSTALL = "pip install 'gpuprune[profiler]'"
-_THEORETICAL = "memory_l2_theoretical_sectors_global"
 _OF_THE_DEVICE = "device__attribute_"
 _PAYLOAD_SIZE = 5  # the field of a block's header
 _MAX_HEADER = 1 << 28  # bytes; it holds the block's strings
 
-# What the package raises on contents that its C++ half reads and its Python half cannot.
-_UNREADABLE = (LookupError, OSError, RuntimeError, SystemError, TypeError, ValueError)
-
 
 def read_package(path: Path, findings: Findings) -> bool:
     """Read a report with the ncu-report package; False where that is not installed."""
-    try:
-        package: Any = importlib.import_module("ncu_report")
-    except ImportError:
+    if find_spec(_PACKAGE) is None:
         return False
-    with _whole_blocks(path, findings) as whole:
-        try:
-            context = package.load_report(str(whole))
-            for at in range(context.num_ranges()):
-                actions = context.range_by_idx(at)
-                for action_at in range(actions.num_actions()):
-                    _add_action(actions.action_by_idx(action_at), findings)
-        except _UNREADABLE as error:
-            findings.warnings[f"the report is damaged: {error}"] += 1
+    with _whole_blocks(path, findings) as whole, tempfile.TemporaryDirectory() as folder:
+        kernels = Path(folder, "kernels.jsonl")
+        modules = os.pathsep.join(entry for entry in sys.path if entry)
+        ended = _run(
+            [sys.executable, "-m", _DUMP, str(whole)],
+            dict(os.environ) | {"PYTHONPATH": modules},
+            kernels,
+            Path(folder, "errors.txt"),
+        )
+        for line in Lines(kernels):
+            _add_kernel(json.loads(line), findings)
+        if ended:
+            findings.warnings["the report is damaged: not all of it could be read"] += 1
     return True
 
 
@@ -72,7 +71,8 @@ def imported_csv(path: Path, findings: Findings) -> Iterator[Path]:
         page, log = Path(folder, "raw.csv"), Path(folder, "errors.txt")
         command = [str(ncu), "--import", str(whole), "--csv", "--page", "raw"]
         command += ["--print-units", "base"]
-        _run(command, page, log)
+        plain = {key: value for key, value in os.environ.items() if key != "LC_ALL"}
+        _run(command, plain | {"LC_NUMERIC": "C"}, page, log)
         said = log.read_text(errors="replace")[-100_000:]
         with page.open(errors="replace") as file:
             said += file.read(100_000)
@@ -81,23 +81,23 @@ def imported_csv(path: Path, findings: Findings) -> Iterator[Path]:
         yield page
 
 
-def _run(command: list[str], page: Path, log: Path) -> None:
-    environment = {key: value for key, value in os.environ.items() if key != "LC_ALL"}
-    with page.open("wb") as out, log.open("wb") as err:
+def _run(command: list[str], environment: Mapping[str, str], out: Path, log: Path) -> int:
+    """Run a reader of reports, and give its exit code."""
+    with out.open("wb") as stdout, log.open("wb") as stderr:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment | {"LC_NUMERIC": "C"},
+            stdout=stdout,
+            stderr=stderr,
+            env=environment,
             start_new_session=True,
         )
         try:
-            process.wait(IMPORT_TIMEOUT_S)
+            return process.wait(READ_TIMEOUT_S)
         except subprocess.TimeoutExpired as late:
             raise GpupruneError(
-                f"{command[0]} did not read the report within {IMPORT_TIMEOUT_S} s",
-                hint=_INSTALL,
+                f"{command[0]} did not read the report within {READ_TIMEOUT_S} s",
+                hint=f"profile fewer launches (--launch-count), or {_INSTALL}",
             ) from late
         finally:
             if process.poll() is None:
@@ -105,76 +105,35 @@ def _run(command: list[str], page: Path, log: Path) -> None:
                 process.wait()
 
 
-def _add_action(action: Any, findings: Findings) -> None:
-    """Keep a launch; one without a single metric is what is left of a damaged one."""
-    draft = Draft(
-        kernel=findings.name(action.name(action.NameBase_DEMANGLED) or "(unnamed kernel)"),
-        tool="ncu",
-        launch=findings.next_launch(),
-    )
-    texts: dict[str, str] = {}
-    for name in action.metric_names():
-        try:
-            value, unit = _value(action.metric_by_name(name))
-        except _UNREADABLE:
-            findings.warnings["the report is damaged: metrics without a readable name"] += 1
-            continue
-        if isinstance(value, str):
-            texts[name] = value
-        elif value is not None:
-            texts[name] = f"{value:.0f}"
-            if not name.startswith(_OF_THE_DEVICE):
-                draft.add_scaled(findings.name(name), ncu_factor(unit), [value])
+def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:
+    """Keep a launch; one without a single number is what is left of a damaged one."""
+    draft = Draft(kernel=dumped["kernel"] or "(unnamed kernel)", tool="ncu")
+    values = dumped["values"]
+    for name, value in values.items():
+        if isinstance(value, float) and not name.startswith(_OF_THE_DEVICE):
+            factor = ncu_factor(dumped["units"][name])
+            draft.add_scaled(findings.name(name), factor, [value])
     if not draft.metrics:
         findings.warnings["the report is damaged: kernels without a metric were passed over"] += 1
         return
-    draft.device = _device(texts)
-    if (ideality := _sector_ideality(action)) is not None:
-        draft.add(SECTOR_IDEALITY, ideality)
-    for result in action.rule_results_as_dicts():
-        stated = efficiency_in_rule(str(result.get("rule_message")))
-        draft.stated_pct = draft.stated_pct if stated is None else stated
+    draft.launch = findings.next_launch()
+    draft.device = _device(values)
+    stated = [share for rule in dumped["rules"] if (share := efficiency_in_rule(rule)) is not None]
+    draft.stated_pct = stated[-1] if stated else None
     findings.begin(draft)
 
 
-def _value(metric: Any) -> tuple[float | str | None, str]:
-    """Read a metric; the package gives 0 for one that has no value."""
-    if metric is None or not getattr(metric, "has_value", lambda: True)():
-        return None, ""
-    value = metric.value()
-    if isinstance(value, int | float):
-        return float(value), str(metric.unit())
-    return (value, "") if isinstance(value, str) else (None, "")
-
-
-def _device(texts: dict[str, str]) -> str | None:
-    name, major, minor = (
-        texts.get(_OF_THE_DEVICE + fact, "")
-        for fact in ("display_name", "compute_capability_major", "compute_capability_minor")
+def _device(values: Mapping[str, float | str]) -> str | None:
+    index, name, major, minor = (
+        f"{value:.0f}" if isinstance(value, float) else value
+        for value in (
+            values.get("launch__device_id", ""),
+            values.get(f"{_OF_THE_DEVICE}display_name", ""),
+            values.get(f"{_OF_THE_DEVICE}compute_capability_major", ""),
+            values.get(f"{_OF_THE_DEVICE}compute_capability_minor", ""),
+        )
     )
-    capability = f"{major}.{minor}" if major and minor else ""
-    return device_label(name, texts.get("launch__device_id", ""), capability)
-
-
-def _sector_ideality(action: Any) -> float | None:
-    """Compare the fewest sectors that the LDG instructions need with those of their addresses."""
-    sectors = [
-        _by_instruction(action.metric_by_name(_THEORETICAL + form)) for form in ("_ideal", "")
-    ]
-    loads = [
-        pc
-        for pc in sectors[1]
-        if pc in sectors[0] and re.search(r"\bLDG\b", action.sass_by_pc(pc))
-    ]
-    ideal, theoretical = (sum(counts[pc] for pc in loads) for counts in sectors)
-    return 100 * ideal / theoretical if theoretical else None
-
-
-def _by_instruction(metric: Any) -> dict[int, int]:
-    if metric is None or not metric.has_correlation_ids():
-        return {}
-    addresses = metric.correlation_ids()
-    return {addresses.as_uint64(at): metric.as_uint64(at) for at in range(metric.num_instances())}
+    return device_label(name, index, f"{major}.{minor}" if major and minor else "")
 
 
 @contextmanager

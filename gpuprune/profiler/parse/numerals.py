@@ -34,8 +34,8 @@ class Numerals(dict[str, float]):
         """Start with a decimal mark, "." or ",", or without one."""
         super().__init__()
         self.decimal = decimal
-        self.settled = False  # by a cell of the file
-        self.guessed = False  # a cell was read, or left, before
+        self.outdated = False  # the mark was settled after a cell that had to be guessed
+        self._guessed = False
         self.unread: set[str] = set()  # cells that hold a number, but nobody knows which
 
     def __missing__(self, cell: str) -> float:
@@ -56,7 +56,7 @@ class Numerals(dict[str, float]):
         if self.decimal is None:
             self._settle(cell, point, comma)
         if self.decimal is None:
-            self.guessed = True
+            self._guessed = True
             read = point if comma is None or "," in cell else None
         else:
             read = point if self.decimal == "." else comma
@@ -72,7 +72,7 @@ class Numerals(dict[str, float]):
             decimals = len(cell) - 1 - cell.rfind(mark)
             if decimals in NCU_DECIMALS or cell.count(".") + cell.count(",") > 1:
                 self.decimal = mark
-                self.settled = True
+                self.outdated = self._guessed
 
 
 def counted(text: str) -> int | None:

@@ -11,12 +11,9 @@ MAX_ROW = 2000  # characters, of a row without a kernel's name: the patterns loo
 
 _VALUE = r"((?:Idle|Low|Mid|High|Max) \(\d+\)|<[A-Z]+>|-?[0-9][0-9.]*(?:e[-+]?\d+)?[%A-Z/a-z]*)"
 _TIME = r"([0-9][0-9.]*(?:e[-+]?\d+)?(?:s|ms|us|ns))"
-_METRIC_ROW = re.compile(
-    rf"\s*([0-9]+)\s+([a-z][a-z0-9_]*)\s+.*?\s{_VALUE}\s+{_VALUE}\s+{_VALUE}\s*"
-)
-_EVENT_ROW = re.compile(
-    rf"\s*([0-9]+)\s+(\w+)\s+{_VALUE}\s+{_VALUE}\s+{_VALUE}(?:\s+{_VALUE})?\s*"
-)
+# Rows are matched with their runs of blanks made one.
+_METRIC_ROW = re.compile(rf"([0-9]+) ([a-z][a-z0-9_]*) .*? {_VALUE} {_VALUE} {_VALUE}")
+_EVENT_ROW = re.compile(rf"([0-9]+) (\w+) {_VALUE} {_VALUE} {_VALUE}(?: {_VALUE})?")
 _DEVICE = re.compile(r'\s*Device "(.+?)"(?:\s+Kernel: (.*\S))?\s*')
 _KERNEL = re.compile(r"\s*Kernel: (.*\S)\s*")
 _SUMMARY_ROW = re.compile(
@@ -59,7 +56,7 @@ class _Metrics:
         if device := _DEVICE.fullmatch(line):
             self._device, self._kernel = device[1], device[2] or ""
             return True
-        row = self._row.fullmatch(line)
+        row = self._row.fullmatch(" ".join(line.split()))
         times = counted(row[1]) if row else None
         if row is None or times is None or not self._kernel:
             return False
@@ -111,7 +108,7 @@ class _Launches:
         if row is None:
             return _COPY_ROW.match(line) is not None
         duration, name = nvprof_value(row[2]), kernel_name(line[self._name :])
-        if line[self._name - 1] != " " or name is None or duration is None:
+        if line[self._name - 1 : self._name] != " " or name is None or duration is None:
             return False
         draft = Draft(
             kernel=self._findings.name(name),

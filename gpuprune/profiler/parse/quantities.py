@@ -21,7 +21,7 @@ _NVPROF_UNITS = (
     | {unit + rate: factor for unit, factor in _NVPROF_BYTES.items() for rate in ("", "/s")}
 )
 _NVPROF_CELL = re.compile(r"(-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)([%A-Za-z/]*)")
-_NVPROF_LEVEL = re.compile(r"(?:Idle|Low|Mid|High|Max) \(([0-9]+)\)")
+_NVPROF_LEVEL = re.compile(r"(?:Idle|Low|Mid|High|Max) \(([0-9]{1,3})\)")
 
 
 @lru_cache(maxsize=4096)
@@ -30,8 +30,8 @@ def ncu_factor(unit: str) -> float:
     counted, _, per = unit.strip().partition("/")
     if counted in _NANOSECONDS:
         return _NANOSECONDS[counted]
-    scaled = _NCU_SCALED.fullmatch(counted)
-    factor = _NCU_PREFIXES[scaled[1]] if scaled else 1.0
+    prefixed = _NCU_SCALED.fullmatch(counted)
+    factor = _NCU_PREFIXES[prefixed[1]] if prefixed else 1.0
     return factor * 1e9 / _NANOSECONDS[per] if per in _NANOSECONDS else factor
 
 
