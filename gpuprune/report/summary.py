@@ -1,26 +1,18 @@
-"""Results as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
+"""A run laid out for people: speedups, shares of the roofline, break-even rates, advice."""
 
-import csv
-import io
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import PurePath
 from statistics import median
-from typing import Any, Literal
-
-from tabulate import tabulate
 
 from gpuprune import analysis
 from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result, Run
-from gpuprune.stats import interquartile_range, relative_spread
+from gpuprune.report.layout import escape, printable, table
+from gpuprune.stats import relative_spread
 from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
-
-Format = Literal["table", "markdown", "csv", "json"]
-Row = dict[str, Any]
 
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
@@ -29,33 +21,6 @@ PAPER_RATE = 0.90
 _ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
 _MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 _WIDE_SPREAD = 0.10  # of the samples, from which on a cell carries a mark
-
-
-def flatten(
-    run: Run, results: Sequence[Result], among: Sequence[Result] | None = None
-) -> list[Row]:
-    """Turn results into rows of one table, each told against the dense result of its case.
-
-    The dense results are looked for `among` others, where they are not in `results`.
-    """
-    dense = {one.case: median_s(one) for one in among or results if one.contender == BASELINE}
-    return [_flat(run, result, dense.get(result.case)) for result in results]
-
-
-def json_lines(rows: Iterable[Row]) -> str:
-    """Write one JSON object a line."""
-    return "\n".join(json.dumps(row, allow_nan=False) for row in rows)
-
-
-def csv_text(rows: Sequence[Row]) -> str:
-    """Write rows as CSV with a header; text that a spreadsheet would run is quoted."""
-    if not rows:
-        return ""
-    file = io.StringIO()
-    writer = csv.DictWriter(file, fieldnames=list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: _inert(value) for key, value in row.items()} for row in rows)
-    return file.getvalue().rstrip("\n")
 
 
 def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
@@ -73,37 +38,6 @@ def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> s
         parts.append("Every cell: --format csv or json.")
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
-
-
-def listing(rows: Sequence[Row], output_format: Format) -> str:
-    """Lay out rows with the same keys in any format; shares of one show as percentages."""
-    if output_format == "json":
-        return json_lines(rows)
-    if output_format == "csv":
-        return csv_text(rows)
-    headers = list(rows[0]) if rows else []
-    cells = [[_cell(name, row[name]) for name in headers] for row in rows]
-    numbers = [name for name in headers if any(isinstance(row[name], int | float) for row in rows)]
-    left = [i for i, name in enumerate(headers) if name not in numbers]
-    titles = [name.replace("_", " ") for name in headers]
-    return table(titles, cells, output_format == "markdown", left=left)
-
-
-def table(
-    headers: Sequence[str], rows: Sequence[Sequence[str]], markdown: bool, left: Sequence[int] = ()
-) -> str:
-    """Lay out cells; columns stand right but for those named in `left`."""
-    if markdown:
-        headers = [_escape(header) for header in headers]
-        rows = [[_escape(cell) for cell in row] for row in rows]
-    align = ["left" if column in left else "right" for column in range(len(headers))]
-    return tabulate(
-        rows,
-        headers=headers,
-        tablefmt="pipe" if markdown else "simple",
-        disable_numparse=True,
-        colalign=align,
-    )
 
 
 def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> str:
@@ -131,64 +65,6 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
     )
 
 
-def _flat(run: Run, result: Result, dense_s: float | None) -> Row:
-    case, timing = result.case, result.timing
-    own_s = median_s(result)
-    roofline_s = result.roofline_s
-    return {
-        "device": run.environment["device"],
-        "device_name": run.environment["device_name"],
-        "node": run.environment["node"],
-        "threads": run.environment["threads"],
-        "weights": case.weights,
-        "rows": case.rows,
-        "cols": case.cols,
-        "batch": case.batch,
-        "dtype": case.dtype,
-        "orientation": case.orientation,
-        "score": case.score,
-        "seed": case.seed,
-        "rate": case.rate,
-        "achieved_rate": result.achieved_rate,
-        "group": case.group,
-        "contender": result.contender,
-        "variant": result.variant,
-        "status": result.status,
-        "reason": result.reason,
-        "cache": run.contract.cache,
-        "samples": len(timing.samples_s) if timing else None,
-        "median_s": timing.median_s if timing else None,
-        "iqr_s": interquartile_range(timing.samples_s) if timing else None,
-        "call_median_s": median(timing.call_samples_s)
-        if timing and timing.call_samples_s
-        else None,
-        "speedup": dense_s / own_s if dense_s and own_s else None,
-        "error": result.error,
-        "nnz": result.nnz,
-        "bytes": result.bytes,
-        "prepare_s": result.prepare_s,
-        "predicted_s": result.predicted_s,
-        "bound": result.bound,
-        "roofline_s": roofline_s,
-        "roofline_share": roofline_s / own_s if roofline_s and own_s else None,
-    }
-
-
-def _cell(name: str, value: object) -> str:
-    if value is None:
-        return "-"
-    if name in ("rate", "energy_kept") and isinstance(value, float):
-        return format_percent(value)
-    return printable(str(value))
-
-
-def _inert(value: object) -> object:
-    # A spreadsheet takes text that begins like this for a formula.
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return f"'{value}"
-    return value
-
-
 def _heading(run: Run, markdown: bool) -> str:
     environment, contract = run.environment, run.contract
     threads, known = environment["threads"], environment["packages"]
@@ -199,7 +75,7 @@ def _heading(run: Run, markdown: bool) -> str:
         f"{contract.cache} caches",
     ]
     line = " · ".join(facts)
-    return f"*{_escape(line)}*" if markdown else line
+    return f"*{escape(line)}*" if markdown else line
 
 
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
@@ -224,7 +100,7 @@ def _title(results: Sequence[Result], markdown: bool) -> str:
         f"{case.rows}x{case.cols} times {case.cols}x{case.batch}, {case.dtype}, "
         f"{source}, {pruned}{dense}"
     )
-    return f"**{_escape(line)}**" if markdown else line
+    return f"**{escape(line)}**" if markdown else line
 
 
 def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
@@ -403,19 +279,6 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
         + f", empty call {format_seconds(calibration.empty_s)}."
     )
     return ["\n".join(lines)]
-
-
-def printable(text: str) -> str:
-    """Show control characters of a name, which a terminal would obey, as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def _escape(text: str) -> str:
-    """Escape what Markdown would take for markup."""
-    text = printable(text)
-    for character in "\\|*_<>`":
-        text = text.replace(character, f"\\{character}")
-    return text
 
 
 def _count(number: int, noun: str) -> str:

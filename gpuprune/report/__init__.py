@@ -1,0 +1,28 @@
+"""Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
+
+from gpuprune.report.layout import (
+    Format,
+    Row,
+    csv_text,
+    escape,
+    json_lines,
+    listing,
+    printable,
+    table,
+)
+from gpuprune.report.rows import flatten
+from gpuprune.report.summary import plan, summary
+
+__all__ = [
+    "Format",
+    "Row",
+    "csv_text",
+    "escape",
+    "flatten",
+    "json_lines",
+    "listing",
+    "plan",
+    "printable",
+    "summary",
+    "table",
+]

@@ -1,0 +1,53 @@
+"""Opening files, and what the operating system has against it in words."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gpuprune.errors import GpupruneError
+
+_CAUSES = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is full",
+    errno.EFBIG: "the limit on the size of a file is reached",
+    errno.ELOOP: "it is a symbolic link",
+}
+REMEDIES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space",
+    errno.EFBIG: "raise the limit with ulimit -f",
+    errno.EEXIST: "add --resume to continue it, or take another name",
+    errno.ELOOP: "give the file that the link points to",
+    errno.ENOENT: "check the name; its directory must exist",
+}
+
+
+def open_file(path: Path, flags: int, verb: str) -> int:
+    with refusing(verb, path):
+        # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
+        descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise GpupruneError(
+            f"cannot {verb} {path}: it is not a regular file",
+            hint="give a run file, not a directory, a pipe or a device",
+        )
+    return descriptor
+
+
+@contextmanager
+def refusing(verb: str, path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise GpupruneError(
+            f"cannot {verb} {path}: {cause(error)}",
+            hint=REMEDIES.get(error.errno or 0, "check the path and its permissions"),
+        ) from error
+
+
+def cause(error: OSError) -> str:
+    return _CAUSES.get(error.errno or 0) or error.strerror or str(error)
