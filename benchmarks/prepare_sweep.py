@@ -2,8 +2,8 @@
 
 The straightforward way does for every case what one would write first: a partition of the scores,
 `weights * mask`, and `scipy.sparse.csr_matrix` of that. gpuprune ranks once a group size and packs
-from the mask. Both keep the same weights, but for groups whose scores are equal in float32, which is
-checked.
+from the mask. Both keep the same weights, but for groups whose scores are equal in float32, which
+is checked.
 
     python benchmarks/prepare_sweep.py
 """

@@ -8,16 +8,24 @@ from typing import Any, NoReturn
 import click
 
 from gpuprune import __version__, environment
+from gpuprune.cli.accuracy import accuracy
+from gpuprune.cli.baseline import baseline
 from gpuprune.cli.bench import bench
+from gpuprune.cli.calibrate import calibrate
+from gpuprune.cli.check import check
 from gpuprune.cli.info import info
 from gpuprune.cli.inspect import inspect
 from gpuprune.cli.profile import profile
 from gpuprune.cli.prune import prune
+from gpuprune.cli.tradeoff import tradeoff
 from gpuprune.errors import GpupruneError
+from gpuprune.regression import Incomparable, MeasurementFailed
 
 EXIT_FINDING = 1  # a contender was wrong, or a regression was found
 EXIT_USAGE = 2  # options, configuration, input or machine
 EXIT_BUG = 3
+EXIT_INCOMPARABLE = 4  # of check: no baseline that can be used
+EXIT_UNMEASURED = 5  # of check: the measurement failed
 EXIT_INTERRUPTED = 130
 
 CONTEXT = {
@@ -36,6 +44,10 @@ class _Group(click.Group):
         try:
             code = super().main(*args, **extra)
             sys.exit(code if isinstance(code, int) else 0)
+        except Incomparable as error:
+            _refuse(str(error), error.hint, EXIT_INCOMPARABLE)
+        except MeasurementFailed as error:
+            _refuse(str(error), error.hint, EXIT_UNMEASURED)
         except GpupruneError as error:
             _refuse(str(error), error.hint)
         except click.UsageError as error:
@@ -62,10 +74,10 @@ class _Group(click.Group):
             return ctx.exit(0)
 
 
-def _refuse(message: str, hint: str) -> NoReturn:
+def _refuse(message: str, hint: str, code: int = EXIT_USAGE) -> NoReturn:
     click.secho(f"Error: {message}", fg="red", err=True)
     click.echo(f"Hint: {hint}", err=True)
-    sys.exit(EXIT_USAGE)
+    sys.exit(code)
 
 
 @click.group(cls=_Group, context_settings=CONTEXT)
@@ -83,5 +95,7 @@ def cli() -> None:
     environment.let_waiting_threads_sleep()
 
 
-for command in (bench, profile, prune, inspect, info):
+for command in (
+    bench, profile, check, baseline, calibrate, accuracy, tradeoff, prune, inspect, info,
+):  # fmt: skip
     cli.add_command(command)

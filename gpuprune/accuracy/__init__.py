@@ -1,0 +1,1 @@
+"""What pruning costs: train the paper's network, prune it, retrain it, count what is right."""

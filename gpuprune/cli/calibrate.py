@@ -1,0 +1,39 @@
+"""gpuprune calibrate."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuprune.cli import options
+from gpuprune.cli.baseline import RUNS
+
+EXAMPLES = """\b
+Examples:
+  gpuprune calibrate --config bench_configs/ci.toml
+  gpuprune calibrate --quick --runs 7 --format json
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@RUNS
+@options.sweep
+@options.output_format
+@options.quiet
+def calibrate(
+    runs: int,
+    config: Path | None,
+    quick: bool,
+    output_format: Any,
+    quiet: bool,
+    **asked: Any,
+) -> None:
+    """Measure the same code against itself: what this runner drifts by, and what it can see.
+
+    Two sides of so many fresh runs each take turns. The table says by how much they differ though
+    nothing changed, and the smallest regression that `gpuprune check` would find here.
+    """
+    from gpuprune.cli import baseline_console, gate_console
+
+    sweep = gate_console.sweep_asked(config, quick, asked)
+    baseline_console.calibrate(sweep, runs, output_format, gate_console.say(quiet))

@@ -1,0 +1,102 @@
+"""gpuprune check."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gpuprune.cli import options
+from gpuprune.cli.baseline import PROFILE, RUN
+
+EXAMPLES = """\b
+Examples:
+  gpuprune check --baseline baseline.json
+  gpuprune check --baseline baseline.json --run run1.jsonl --run run2.jsonl --run run3.jsonl
+  gpuprune check --base ../main/.venv/bin/python --config bench_configs/ci.toml --runs 5
+  gpuprune check --baseline baseline.json --explain csr,0.9,8
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--baseline", type=options.INPUT, metavar="FILE", help="Hold against this file.")
+@click.option(
+    "--base", metavar="PYTHON", help="Hold against the gpuprune of this interpreter, in turns."
+)
+@options.option(
+    "--runs",
+    type=click.IntRange(0),
+    default=3,
+    show_default=True,
+    help="Fresh processes; 0 with --profile measures no times.",
+)
+@RUN
+@PROFILE
+@options.option(
+    "--max-points",
+    type=click.FloatRange(0, 100),
+    default=2.0,
+    show_default=True,
+    help="By which a load efficiency may fall.",
+)
+@options.option(
+    "--floor",
+    type=click.FloatRange(0, 1),
+    metavar="SHARE",
+    help="Smallest change that counts.  [default: 0.03 on a GPU, 0.10 on a CPU]",
+)
+@options.option("--strict", is_flag=True, help="UNSURE fails as well.")
+@click.option("--explain", metavar="CELL", help="How the verdict on csr,0.9,8 came about.")
+@options.option("--junit", type=options.INPUT, metavar="FILE", help="Write JUnit XML as well.")
+@options.sweep
+@options.output_format
+@options.quiet
+@click.pass_context
+def check(
+    context: click.Context,
+    /,
+    baseline: Path | None,
+    base: str | None,
+    runs: int,
+    run_files: tuple[Path, ...],
+    profile: Path | None,
+    max_points: float,
+    floor: float | None,
+    strict: bool,
+    explain: str | None,
+    junit: Path | None,
+    config: Path | None,
+    quick: bool,
+    output_format: Any,
+    quiet: bool,
+    **asked: Any,
+) -> None:
+    r"""Find what got slower than a baseline, and fail if anything did.
+
+    The candidate is this gpuprune, measured now in fresh processes on the baseline's own sweep.
+    What is slower is measured once more before the command fails.
+
+    \b
+    Exit codes: 0 no regression, 1 a regression or a wrong contender, 2 bad usage,
+    4 a baseline that is missing or not comparable, 5 the measurement failed.
+    """
+    from gpuprune.cli import gate_console
+
+    if (baseline is None) == (base is None):
+        raise click.UsageError("give either --baseline FILE or --base PYTHON", context)
+    if base is not None and (run_files or profile):
+        raise click.UsageError("--run and --profile need --baseline", context)
+    if runs == 0 and profile is None:
+        raise click.UsageError("--runs 0 makes sense with --profile only", context)
+    gate_console.require_directory(junit)
+    cell = gate_console.parse_cell(explain)
+    say = gate_console.say(quiet)
+    if baseline is not None:
+        stored = gate_console.load_baseline(baseline, config, quick, asked)
+        comparison = gate_console.check_baseline(stored, runs, run_files, floor, say)
+        if profile is not None:
+            comparison = gate_console.with_profile(comparison, stored, profile, max_points)
+    else:
+        sweep = gate_console.sweep_asked(config, quick, asked)
+        comparison = gate_console.check_base(str(base), sweep, runs, floor, say)
+    gate_console.show(comparison, output_format, cell=cell, junit=junit)
+    context.exit(gate_console.exit_code(comparison, strict=strict, quiet=quiet))

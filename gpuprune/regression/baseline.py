@@ -1,0 +1,234 @@
+"""The baseline file: what several fresh runs measured, where and how, in one JSON document."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+from gpuprune.config import Sweep
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Case, Contract, Result, Run
+from gpuprune.regression import Incomparable
+from gpuprune.regression.arm import Arm, Cell, require_time
+
+SCHEMA = 2  # 1 kept neither profile figures nor what was accepted
+_MOST_FILE_BYTES = 256 << 20
+_RECORD_AGAIN = "record it again: gpuprune baseline record -o FILE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conditions:
+    """Under what a side was measured."""
+
+    version: str  # of gpuprune
+    configuration: Mapping[str, Any]  # as a run file keeps it, lists in order, device resolved
+    environment: Mapping[str, Any]
+    contract: Contract
+    resolution_s: float  # smallest difference that the clock shows
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Take the conditions of a run."""
+        configuration, environment = dict(run.configuration), run.environment
+        for name in ("rates", "groups", "shape"):  # runs shuffle them
+            configuration[name] = sorted(configuration[name])
+        if configuration["device"] == "auto":
+            configuration["device"] = environment["device"]
+        configuration["threads"] = environment["threads"]
+        return cls(
+            version=run.version,
+            configuration=configuration,
+            environment=environment,
+            contract=run.contract,
+            resolution_s=run.calibration.resolution_s,
+        )
+
+    @property
+    def sweep(self) -> Sweep:
+        """The sweep that measures the same again."""
+        values = {k: v for k, v in self.configuration.items() if k != "weights_sha256"}
+        return Sweep.from_json(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """What a candidate is held against."""
+
+    recorded: str  # ISO 8601, with the offset
+    conditions: Conditions
+    arm: Arm
+    profile: tuple[Mapping[str, Any], ...] = ()  # rows of `gpuprune profile --format json`
+    accepted: tuple[Mapping[str, str], ...] = ()  # when it was let get slower, and why
+
+    def accept(self, reason: str, older: Self) -> Self:
+        """Return it with the history of the baseline it replaces, and one more reason."""
+        entry = {"on": self.recorded, "reason": reason}
+        return replace(self, accepted=(*older.accepted, entry))
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all."""
+        write_whole(path, self._text())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file; raises Incomparable for whatever is no baseline that can be used."""
+        try:
+            return cls._parse(_migrate(_read(path), path))
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise Incomparable(f"{path} is damaged: {what}", hint=_RECORD_AGAIN) from None
+        except Incomparable:
+            raise
+        except GpupruneError as error:
+            raise Incomparable(f"{path} is damaged: {error}", hint=_RECORD_AGAIN) from None
+
+    @classmethod
+    def _parse(cls, table: dict[str, Any]) -> Self:
+        conditions = dict(table["conditions"])
+        contract = Contract(**conditions.pop("contract"))
+        found = cls(
+            recorded=str(table["recorded"]),
+            conditions=Conditions(contract=contract, **conditions),
+            arm=_parse_arm(table["runs"], table["cells"]),
+            profile=tuple(dict(row) for row in table["profile"]),
+            accepted=tuple(dict(entry) for entry in table["accepted"]),
+        )
+        _ = found.conditions.sweep  # which is where a wrong type shows
+        return found
+
+    def _text(self) -> str:
+        head = {
+            "record": "baseline",
+            "schema": SCHEMA,
+            "recorded": self.recorded,
+            "runs": self.arm.runs,
+            "conditions": asdict(self.conditions),
+            "accepted": [dict(entry) for entry in self.accepted],
+        }
+        # A cell a line: what changed is read in a diff.
+        fields = [f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in head.items()]
+        fields.append(_list_text("profile", [dict(row) for row in self.profile]))
+        fields.append(_list_text("cells", _cell_rows(self.arm)))
+        return "{\n" + ",\n".join(fields) + "\n}\n"
+
+
+def baseline_of(
+    runs: Sequence[tuple[Run, Sequence[Result]]],
+    *,
+    profile: Sequence[Mapping[str, Any]] = (),
+    disturbed_too: bool = False,
+) -> Baseline:
+    """Make a baseline of fresh runs of one sweep on one machine."""
+    arm = Arm.of([results for _, results in runs], disturbed_too=disturbed_too)
+    return Baseline(
+        recorded=datetime.now().astimezone().isoformat(timespec="seconds"),
+        conditions=Conditions.of(runs[0][0]),
+        arm=arm,
+        profile=tuple(profile),
+    )
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file under another name and move it into place, so that none is ever half."""
+    try:
+        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        temporary = Path(name)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise GpupruneError(
+            f"cannot write {path}: {error.strerror}",
+            hint="check that its directory exists and can be written to",
+        ) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if not path.exists():
+            raise Incomparable(
+                f"there is no baseline {path}", hint=f"gpuprune baseline record -o {path}"
+            )
+        if not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
+            raise Incomparable(f"{path} is no baseline file", hint=_RECORD_AGAIN)
+        table = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except OSError as error:
+        raise Incomparable(
+            f"cannot read {path}: {error.strerror}", hint="check the path and its permissions"
+        ) from None
+    except (ValueError, RecursionError) as error:
+        raise Incomparable(
+            f"{path} is empty, cut off or no baseline: {error}", hint=_RECORD_AGAIN
+        ) from None
+    if not isinstance(table, dict) or table.get("record") != "baseline":
+        raise Incomparable(f"{path} is no baseline", hint=_RECORD_AGAIN)
+    return table
+
+
+def _migrate(table: dict[str, Any], path: Path) -> dict[str, Any]:
+    schema = table.get("schema")
+    if type(schema) is not int or schema < 1:
+        raise Incomparable(f"{path} has an unknown schema {schema!r}", hint=_RECORD_AGAIN)
+    if schema > SCHEMA:
+        raise Incomparable(
+            f"{path} has schema {schema}, and this gpuprune reads up to {SCHEMA}",
+            hint="check with a newer gpuprune: pip install --upgrade gpuprune",
+        )
+    return {"profile": [], "accepted": [], **table}
+
+
+def _parse_arm(runs: int, rows: Sequence[Mapping[str, Any]]) -> Arm:
+    times: dict[Cell, tuple[float | None, ...]] = {}
+    faults, patterns = {}, {}
+    for row in rows:
+        cell = (Case(**row["case"]), str(row["contender"]))
+        seconds = row["median_s"]
+        if len(seconds) != runs:
+            raise ValueError(f"a cell has {len(seconds)} times, and there were {runs} runs")
+        times[cell] = tuple(one if one is None else require_time(one, cell) for one in seconds)
+        if row["fault"] is not None:
+            faults[cell] = str(row["fault"])
+        if row["nnz"] is not None:
+            patterns[cell] = int(row["nnz"])
+    if not any(any(seconds) for seconds in times.values()):
+        raise ValueError("it holds no time")
+    return Arm(runs=runs, times=times, faults=faults, wrong=frozenset(), patterns=patterns)
+
+
+def _cell_rows(arm: Arm) -> list[dict[str, Any]]:
+    return [
+        {
+            "case": asdict(case),
+            "contender": contender,
+            "nnz": arm.patterns.get((case, contender)),
+            "median_s": list(seconds),
+            "fault": arm.faults.get((case, contender)),
+        }
+        for (case, contender), seconds in arm.times.items()
+    ]
+
+
+def _list_text(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
+    lines = ",\n".join(f"  {json.dumps(row, allow_nan=False)}" for row in rows)
+    return f" {json.dumps(name)}: [\n{lines}\n ]" if rows else f" {json.dumps(name)}: []"
+
+
+def _refuse_constant(text: str) -> NoReturn:
+    raise ValueError(f"it holds {text}, which is no number")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,92 @@
+"""Load efficiencies held against those that a baseline keeps: counted, so without noise."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Case
+from gpuprune.regression.verdict import Verdict, Word
+
+Row = dict[str, Any]
+
+_MOST_FILE_BYTES = 64 << 20
+_HINT = "give what `gpuprune profile --format json` prints"
+_LAYER = ("rows", "cols", "batch", "dtype", "rate", "group")
+# What a baseline keeps of a row; two rows that agree in all but the figure are compared.
+_KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_LAYER)
+_FIGURE = "gld_efficiency_pct"
+
+
+def read_profile(path: Path) -> list[Row]:
+    """Read the JSON lines of `gpuprune profile`: of each row what tells it apart, and its figure.
+
+    Raises GpupruneError for what they are not.
+    """
+    try:
+        if not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
+            raise GpupruneError(f"{path} is no file of profile figures", hint=_HINT)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise GpupruneError(f"cannot read {path}: {error}", hint=_HINT) from None
+    rows = [_parse(line, f"{path}, line {i}") for i, line in enumerate(lines, start=1) if line]
+    if not rows:
+        raise GpupruneError(f"{path} holds no profile figures", hint=_HINT)
+    return rows
+
+
+def judge_efficiency(
+    base: Iterable[Mapping[str, Any]], candidate: Iterable[Mapping[str, Any]], most_points: float
+) -> list[Verdict]:
+    """Compare figures row by row; one that fell by more than so many points is SLOW."""
+    was, now = _figures(base), _figures(candidate)
+    return [
+        _judge(key, was.get(key), now.get(key), most_points) for key in dict.fromkeys([*was, *now])
+    ]
+
+
+def _parse(line: str, where: str) -> Row:
+    try:
+        row = json.loads(line)
+        figure = row[_FIGURE]
+        if figure is not None and not (isfinite(figure) and figure >= 0):
+            raise ValueError(f"an efficiency of {figure}")
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise GpupruneError(f"{where} is no profile figure: {error!r}", hint=_HINT) from None
+    return {name: row.get(name) for name in (*_KEPT, _FIGURE)}
+
+
+def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float | None]:
+    """Return the figures by what tells them apart, of several launches the worst."""
+    found: dict[tuple[Any, ...], float | None] = {}
+    for row in rows:
+        key, figure = tuple(row[name] for name in _KEPT), row[_FIGURE]
+        other = found.get(key)
+        found[key] = min(figure, other) if figure is not None and other is not None else figure
+    return found
+
+
+def _judge(
+    key: Sequence[Any], was: float | None, now: float | None, most_points: float
+) -> Verdict:
+    row = dict(zip(_KEPT, key, strict=True))
+    case = Case(**{name: row[name] for name in _LAYER}) if row["rate"] is not None else None
+    name = row["contender"] or row["kernel"] or f"predicted {row['mapping']}"
+    word: Word
+    if was is None or now is None:
+        word = "NEW" if was is None and now is not None else "MISSING"
+        reason = f"no load efficiency in the {'baseline' if was is None else 'candidate'}"
+        return Verdict(level="profile", case=case, contender=name, verdict=word, reason=reason)
+    points = now - was
+    word = "SLOW" if points < -most_points else "FAST" if points > most_points else "SAME"
+    return Verdict(
+        level="profile",
+        case=case,
+        contender=name,
+        verdict=word,
+        change=points / 100,
+        reason=f"load efficiency was {was:.1f} % and is {now:.1f} %; {most_points:g} points count",
+        threshold=most_points / 100,
+    )

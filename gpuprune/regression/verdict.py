@@ -1,0 +1,38 @@
+"""What is held of a cell, a contender or the device."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from gpuprune.records import Case
+
+Level = Literal["cell", "contender", "device", "profile"]
+Word = Literal["SLOW", "FAST", "SAME", "UNSURE", "MISSING", "NEW"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """A change and what it means; numbers are shares of the baseline's time."""
+
+    level: Level
+    verdict: Word
+    contender: str
+    case: Case | None = None  # of a cell
+    change: float | None = None
+    low: float | None = None  # of an interval that holds for all of a level together
+    high: float | None = None
+    reason: str
+    threshold: float | None = None  # what the change has to pass
+    noise: float | None = None  # standard deviation between runs
+    visible: float | None = None  # the change that would be found 95 times in 100
+    more_runs: int | None = None  # of the candidate, that would settle what is unsure
+    flipped: bool = False  # it was faster than dense, and no longer is
+
+    @property
+    def fails(self) -> bool:
+        """Whether a job with this verdict fails."""
+        return self.verdict in ("SLOW", "MISSING")
+
+    @property
+    def key(self) -> tuple[Level, str, Case | None]:
+        """What the verdict is about."""
+        return self.level, self.contender, self.case

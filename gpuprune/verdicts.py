@@ -1,0 +1,222 @@
+"""Verdicts as tables, JSON, Markdown, JUnit XML and GitHub annotations."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+from xml.etree import ElementTree
+
+from gpuprune import report
+from gpuprune.gate import Comparison
+from gpuprune.records import Case
+from gpuprune.regression.verdict import Verdict, Word
+from gpuprune.units import format_percent, format_seconds
+
+Row = dict[str, Any]
+
+# GitHub drops a summary above 1024 KiB as a whole, and refuses a comment above 64 KiB.
+SUMMARY_BYTES = 900 << 10
+COMMENT_BYTES = 60 << 10
+_MOST_ANNOTATIONS = 10  # of which GitHub shows of one step
+
+_ORDER: tuple[Word, ...] = ("SLOW", "MISSING", "UNSURE", "NEW", "FAST", "SAME")
+_HEADERS = ("verdict", "what", "rate", "group", "change", "from", "to", "reason")
+_LEFT = (0, 1, 7)
+
+
+def rows(verdicts: Sequence[Verdict]) -> list[Row]:
+    """Turn verdicts into rows for programs; the layer only where there are several."""
+    several = len(_layers(verdicts)) > 1
+    return [_row(one, several) for one in verdicts]
+
+
+def summary(
+    comparison: Comparison, *, markdown: bool = False, most_bytes: int | None = None
+) -> str:
+    """Lay out what changed for people, the worst first; at most so many bytes of UTF-8."""
+    changed = ordered([one for one in comparison.verdicts if one.verdict != "SAME"])
+    shown = len(changed)
+    while True:
+        text = _summary(comparison, changed[:shown], len(changed) - shown, markdown)
+        if most_bytes is None or len(text.encode()) <= most_bytes or shown == 0:
+            return text
+        shown = min(shown - 1, int(shown * 0.9 * most_bytes / len(text.encode())))
+
+
+def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
+    """Put decisions that flipped first, then what is worst."""
+    levels = ("device", "contender", "profile", "cell")
+    return sorted(
+        verdicts,
+        key=lambda one: (
+            not (one.flipped and one.fails),
+            _ORDER.index(one.verdict),
+            levels.index(one.level),
+            -round(abs(one.change or 0.0), 3),  # as it shows; otherwise in the table's order
+        ),
+    )
+
+
+def annotations(verdicts: Iterable[Verdict]) -> list[str]:
+    """Write workflow commands for GitHub; at most ten, the last of which counts the rest."""
+    failing = [one for one in ordered(verdicts) if one.fails]
+    lines = [_annotation(f"gpuprune: {one.verdict}", _sentence(one)) for one in failing]
+    if len(lines) > _MOST_ANNOTATIONS:
+        kept = _MOST_ANNOTATIONS - 1
+        more = f"and {len(lines) - kept} more, see the summary of the job"
+        lines = [*lines[:kept], _annotation("gpuprune", more)]
+    return lines
+
+
+def junit(verdicts: Sequence[Verdict]) -> str:
+    """Write JUnit XML, a test case a verdict."""
+    count = Counter(one.verdict for one in verdicts)
+    failures = sum(one.fails for one in verdicts)
+    suite = ElementTree.Element(
+        "testsuite",
+        name="gpuprune check",
+        tests=str(len(verdicts)),
+        failures=str(failures),
+        errors="0",
+        skipped=str(count["UNSURE"]),
+    )
+    for one in verdicts:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"gpuprune.{one.level}", name=_name(one)
+        )
+        message = report.printable(one.reason)
+        if one.fails:
+            ElementTree.SubElement(case, "failure", type=one.verdict, message=message)
+        elif one.verdict == "UNSURE":
+            ElementTree.SubElement(case, "skipped", message=message)
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def explain(comparison: Comparison, verdict: Verdict) -> str:
+    """Say how one verdict came about: the runs of both sides, the noise, the threshold."""
+    lines = [f"{_name(verdict)}: {verdict.verdict}", f"  {report.printable(verdict.reason)}"]
+    if verdict.change is not None:
+        lines.append(
+            f"  change {_signed(verdict.change)}, between {_signed(verdict.low)} and "
+            f"{_signed(verdict.high)} with 99 % confidence on each side"
+        )
+        lines.append(
+            f"  threshold {format_percent(verdict.threshold or 0)}; "
+            f"runs differ by {format_percent(verdict.noise or 0, 2)} (standard deviation)"
+        )
+    if verdict.case is not None:
+        cell = (verdict.case, verdict.contender)
+        for name, arm in (("baseline", comparison.base), ("candidate", comparison.candidate)):
+            times = arm.times.get(cell, ())
+            shown = ", ".join(format_seconds(one) if one else "none" for one in times)
+            lines.append(f"  {name}: {shown or 'not measured'}")
+            if cell in arm.faults:
+                lines.append(f"    {report.printable(arm.faults[cell])}")
+    lines.append(f"  {_CONTROLS[verdict.level]}")
+    return "\n".join(lines)
+
+
+_CONTROLS = {
+    "cell": "Held against the other cells of its contender in the same run.",
+    "contender": "Held against dense in the same run, over all cells.",
+    "device": "Dense against itself, over all cells.",
+    "profile": "Held against the figure that the baseline keeps.",
+}
+
+
+def _row(verdict: Verdict, with_layer: bool) -> Row:
+    case = verdict.case
+    layer = {}
+    if with_layer:
+        names = ("weights", "rows", "cols", "batch")
+        layer = {name: getattr(case, name) if case else None for name in names}
+    return {
+        "level": verdict.level,
+        **layer,
+        "rate": case.rate if case else None,
+        "group": case.group if case else None,
+        "contender": verdict.contender,
+        "verdict": verdict.verdict,
+        "change": verdict.change,
+        "low": verdict.low,
+        "high": verdict.high,
+        "reason": verdict.reason,
+    }
+
+
+def _summary(
+    comparison: Comparison, shown: Sequence[Verdict], left_out: int, markdown: bool
+) -> str:
+    parts = [_outcome(comparison, markdown)]
+    if comparison.suspects:
+        changed = "; ".join(comparison.suspects)
+        parts.append(f"Changed between the two sides: {report.printable(changed)}.")
+    if shown:
+        several = len(_layers(shown)) > 1
+        table = [_cells(one, several) for one in shown]
+        parts.append(report.table(_HEADERS, table, markdown, left=_LEFT))
+    if left_out:
+        parts.append(f"And {left_out} more, less bad: --format csv or json.")
+    return "\n\n".join(parts)
+
+
+def _outcome(comparison: Comparison, markdown: bool) -> str:
+    count = Counter(one.verdict for one in comparison.verdicts)
+    counts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
+    failing = sum(one.fails for one in comparison.verdicts)
+    verdict = "A regression" if failing else "No regression"
+    sides = f"{comparison.candidate.runs} runs against {comparison.base.runs}"
+    floor = format_percent(comparison.terms.floor, 0)
+    line = f"{verdict}: {counts} ({sides}, floor {floor})."
+    return f"**{line}**" if markdown else line
+
+
+def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
+    case = verdict.case
+    what = verdict.contender if verdict.level in ("cell", "contender") else verdict.level
+    if case and several_layers:
+        what = f"{what} {case.weights or f'{case.rows}x{case.cols}x{case.batch}'}"
+    return [
+        verdict.verdict,
+        report.printable(what),
+        f"{case.rate:g}" if case else "all",
+        str(case.group) if case else "all",
+        _signed(verdict.change),
+        _signed(verdict.low),
+        _signed(verdict.high),
+        report.printable(verdict.reason),
+    ]
+
+
+def _name(verdict: Verdict) -> str:
+    case = verdict.case
+    if case is None:
+        return report.printable(verdict.contender)
+    layer = case.weights or f"{case.rows}x{case.cols}x{case.batch}"
+    return report.printable(f"{verdict.contender},{case.rate:g},{case.group} {layer}")
+
+
+def _sentence(verdict: Verdict) -> str:
+    change = "" if verdict.change is None else f" {_signed(verdict.change)}"
+    return f"{_name(verdict)}{change}: {verdict.reason}"
+
+
+def _annotation(title: str, message: str) -> str:
+    return f"::error title={_command_value(title, property_too=True)}::{_command_value(message)}"
+
+
+def _command_value(text: str, *, property_too: bool = False) -> str:
+    """Escape what would end a workflow command or begin another one."""
+    escapes = {"%": "%25", "\r": "%0D", "\n": "%0A"}
+    if property_too:
+        escapes |= {":": "%3A", ",": "%2C"}
+    return "".join(escapes.get(character, character) for character in text)
+
+
+def _layers(verdicts: Iterable[Verdict]) -> set[tuple[Any, ...]]:
+    cases: Iterable[Case] = (one.case for one in verdicts if one.case)
+    return {(case.weights, case.rows, case.cols, case.batch) for case in cases}
+
+
+def _signed(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:+.1f} %"

@@ -1,0 +1,133 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gpuprune.backends import open_backend
+from gpuprune.backends.fake import FakeBackend
+from gpuprune.contenders import NotApplicable, column_group, row_group
+from gpuprune.contenders.row_group.blocks import panel_height
+from gpuprune.errors import GpupruneError
+from gpuprune.problem import AFTER, BEFORE
+from gpuprune.steps import registers
+from gpuprune.sweep import TOLERANCE
+from tests.conftest import problem_of
+
+SHAPES = [(1, 1), (3, 2), (5, 64), (70, 33), (300, 130)]
+RATES = [0.0, 0.5, 0.9, 1.0]
+
+
+def only(problem, backend, contender=row_group):
+    (prepared,) = contender.prepare(problem, backend)
+    return prepared
+
+
+def assert_right(problem, backend):
+    prepared = only(problem, backend)
+    for draw in (BEFORE, AFTER):
+        problem.renew(draw)
+        product = prepared.multiply()
+        assert product.shape == (problem.case.rows, problem.case.batch)
+        error = problem.error(product, draw)
+        assert error <= TOLERANCE[problem.case.dtype], (problem.case, prepared.variant, error)
+
+
+@pytest.mark.parametrize(("group", "batch"), [(1, 50), (3, 50), (8, 50), (13, 1), (64, 1)])
+def test_products_are_right_on_ragged_shapes(cpu, group, batch):
+    for rows, cols in SHAPES:
+        for rate in RATES:
+            problem = problem_of(cpu, rows=rows, cols=cols, batch=batch, group=group, rate=rate)
+            assert_right(problem, cpu)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 16, 17, 51, 257])
+def test_products_are_right_for_any_batch(cpu, batch):
+    assert_right(problem_of(cpu, rows=70, cols=33, batch=batch, group=8, rate=0.5), cpu)
+
+
+@pytest.mark.parametrize("group", [1, 8])
+def test_float64_is_as_right_as_it_can_be(cpu, group):
+    for rows, cols in SHAPES:
+        problem = problem_of(
+            cpu, rows=rows, cols=cols, batch=50, group=group, rate=0.5, dtype="float64"
+        )
+        assert_right(problem, cpu)
+
+
+def test_the_kernel_suits_how_many_groups_share_their_columns(cpu):
+    name = registers().name
+    variants = {
+        (rows, group, rate): only(
+            problem_of(cpu, rows=rows, cols=64, batch=50, group=group, rate=rate), cpu
+        ).variant
+        for rows, group, rate in [(300, 8, 0.5), (300, 1, 0.5), (300, 8, 0.99), (3, 8, 0.5)]
+    }
+    assert variants == {
+        (300, 8, 0.5): f"panels of 256 rows, {name}",
+        (300, 1, 0.5): f"gather, {name}",
+        (300, 8, 0.99): f"gather, {name}",
+        (3, 8, 0.5): f"gather, {name}",
+    }
+
+
+@pytest.mark.parametrize("rows", [3, 300])
+def test_a_group_is_kept_if_any_of_its_weights_is(cpu, rows):
+    problem = problem_of(cpu, rows=rows, cols=33, batch=50, group=8, rate=0.0)
+    mask = np.random.default_rng(0).random((rows, 33)) < 0.3
+    weights = np.where(mask, problem.weights, 0)
+    weights[1] = 0  # exact zeros, and kept
+    problem = replace(problem, weights=weights, mask=mask)
+    product = only(problem, cpu).multiply()
+    expected = weights.astype(np.float64) @ problem.activations
+    np.testing.assert_allclose(product, expected, atol=1e-5)
+    assert not product[1].any()
+
+
+def test_columns_beyond_16_bits_are_found(cpu):
+    problem = problem_of(cpu, rows=2, cols=(1 << 16) + 3, batch=1, group=1, rate=0.5)
+    assert_right(problem, cpu)
+
+
+@pytest.mark.parametrize(("rows", "group"), [(300, 8), (300, 1)])
+def test_threads_change_nothing_to_the_bit(rows, group):
+    products = []
+    for threads in (1, 2):
+        try:
+            backend, _ = open_backend("cpu", threads)
+        except GpupruneError as error:  # a machine of one core
+            pytest.skip(str(error))
+        problem = problem_of(backend, rows=rows, cols=130, batch=50, group=group, rate=0.5)
+        prepared = only(problem, backend)
+        assert (prepared.multiply() == prepared.multiply()).all()
+        products.append(prepared.multiply().copy())
+        backend.close()
+    assert (products[0] == products[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "workers", "height"),
+    [(4096, 1, 256), (4096, 2, 256), (4096, 8, 128), (4096, 64, 32), (10, 1, 256), (10, 2, 32)],
+)
+def test_panels_are_high_as_long_as_every_worker_has_some(rows, workers, height):
+    assert panel_height(rows, workers) == height
+
+
+def test_bytes_are_those_of_the_format_and_both_operands(cpu):
+    problem = problem_of(cpu, rows=256, cols=32, batch=50, group=8, rate=0.0)
+    counts, rows, values, starts = 4 * 2, 1024, 256 * 32 * 4, 2 * 8
+    activations, out = 32 * 50 * 4, 256 * 50 * 4
+    assert only(problem, cpu).bytes == counts + rows + values + starts + activations + out
+
+
+def test_groups_down_columns_are_declined(cpu):
+    with pytest.raises(NotApplicable, match="column_group"):
+        row_group.prepare(problem_of(cpu, orientation="column"), cpu)
+    with pytest.raises(NotApplicable, match="row_group"):
+        column_group.prepare(problem_of(cpu, orientation="row"), cpu)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_types_that_a_device_cannot_multiply_are_declined(dtype):
+    fake = FakeBackend()
+    with pytest.raises(NotApplicable, match=dtype):
+        row_group.prepare(problem_of(fake, dtype=dtype), fake)
