@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--same", type=int, default=20)
     parser.add_argument("--slower", type=int, default=10)
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more after")
     asked = parser.parse_args()
     deadline = time.monotonic() + asked.seconds
@@ -70,18 +71,19 @@ def main() -> None:
             done = [one for one in read(asked.output) if one["kind"] == kind]
             for _ in range(getattr(asked, kind) - len(done)):
                 if time.monotonic() < deadline:
-                    line = {"kind": kind, **check(base, heads[kind], asked.runs)}
+                    line = {"kind": kind, **check(base, heads[kind], asked)}
                     with asked.output.open("a") as file:
                         file.write(json.dumps(line) + "\n")
     report(read(asked.output))
 
 
-def check(base: Path, head: Path, runs: int) -> dict[str, object]:
+def check(base: Path, head: Path, asked: argparse.Namespace) -> dict[str, object]:
     """Run one check of a head, and return its exit code and verdicts."""
     load, start = os.getloadavg()[0], time.monotonic()
     command = [sys.executable, "-P", "-m", "gpuprune", "check", "--base", str(base)]
+    options = ["--runs", str(asked.runs), "--threads", str(asked.threads)]
     done = subprocess.run(
-        [*command, "--runs", str(runs), *SWEEP, "--format", "json", "-q"],
+        [*command, *options, *SWEEP, "--format", "json", "-q"],
         env={**os.environ, "PYTHONPATH": str(head)},
         stdout=subprocess.PIPE,
         text=True,

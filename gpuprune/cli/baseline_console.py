@@ -14,6 +14,7 @@ from gpuprune.cli.gate_console import loaded, require_directory
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.gate import HEAD, Measured, Say
+from gpuprune.records import Result
 from gpuprune.regression import MeasurementFailed
 from gpuprune.regression.arm import Cell
 from gpuprune.regression.baseline import Baseline, baseline_of
@@ -37,9 +38,7 @@ def record(
     """Measure and write a baseline."""
     _require_new(output)
     rows = read_profile(profile) if profile else []
-    found = loaded(run_files, say) or _fresh(asked, runs, say)
-    if not force:
-        gate.require_undisturbed(found)
+    found = _measured(asked, runs, run_files, force, say)
     _write(output, baseline_of(found, profile=rows, disturbed_too=force), say)
 
 
@@ -56,9 +55,7 @@ def update(
     """Measure again and write it over; returns 1, and writes nothing, where it got slower."""
     older = Baseline.load(path)
     rows = read_profile(profile) if profile else older.profile
-    found = loaded(run_files, say) or _fresh(older.conditions.sweep, runs, say)
-    if not force:
-        gate.require_undisturbed(found)
+    found = _measured(older.conditions.sweep, runs, run_files, force, say)
     comparison = gate.against_baseline(older, found)
     click.echo(verdicts.summary(comparison))
     newer = replace(baseline_of(found, profile=rows, disturbed_too=force), accepted=older.accepted)
@@ -124,11 +121,17 @@ def _require_new(path: Path) -> None:
     require_directory(path)
 
 
-def _fresh(asked: Sweep, runs: int, say: Say) -> list[Measured]:
-    found = gate.fresh_runs(asked, [HEAD], runs, say)["head"]
-    if warning := gate.busy_warning(found[0][0]):
-        say(warning)
-    return found
+def _measured(
+    asked: Sweep, runs: int, run_files: Sequence[Path], force: bool, say: Say
+) -> list[Measured]:
+    def require(results: Sequence[Result]) -> None:
+        if not force:
+            gate.require_undisturbed(results)
+
+    found = loaded(run_files, say)
+    for _, results in found:
+        require(results)
+    return found or gate.fresh_runs(asked, [HEAD], runs, say, each=require)["head"]
 
 
 def _write(path: Path, baseline: Baseline, say: Say) -> None:

@@ -202,8 +202,11 @@ def _matching(
 def _tell_github(comparison: Comparison) -> None:
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
         text = verdicts.summary(comparison, markdown=True, most_bytes=verdicts.SUMMARY_BYTES)
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(f"{text}\n\n")
+        try:
+            with Path(summary).open("a", encoding="utf-8") as file:
+                file.write(f"{text}\n\n")
+        except OSError as error:
+            note(f"Warning: no summary was written: {error}", quiet=False)
     if os.environ.get("GITHUB_ACTIONS"):
         # On stderr, which GitHub reads as well: stdout stays what was asked for.
         for line in verdicts.annotations(comparison.verdicts):

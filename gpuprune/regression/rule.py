@@ -148,7 +148,7 @@ def _verdict(found: Estimates, i: int, threshold: float, about: dict[str, Any]) 
         word, reason = "SAME", "too small a change to count"
     else:
         word, more_runs = "UNSURE", _more_runs(found, i, abs(change), threshold)
-        reason = f"{more_runs or f'more than {_MOST_RUNS}'} further runs would settle it"
+        reason = f"further runs that would settle it: {more_runs or f'over {_MOST_RUNS}'}"
     return Verdict(
         **about,
         verdict=word,

@@ -17,7 +17,7 @@ from gpuprune.backends import Backend
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.column_group.strips import pack
 from gpuprune.problem import Problem
-from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
 
 
@@ -35,11 +35,13 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     shares = share_out(np.repeat(np.diff(strips.starts) + 1, slices), threads)
 
     def multiply() -> NDArray[Any]:
-        _pack(step.sizes, problem.activations, packed)
         if threads == 1:
+            _pack(step.sizes, problem.activations, packed, 0, case.cols)
             _multiply(step, step.sizes, *arrays, packed, tiles[0], out, 0, shares[-1])
         else:
-            _multiply_in_parallel(step, step.sizes, *arrays, packed, tiles, out, shares)
+            _multiply_in_parallel(
+                step, step.sizes, *arrays, problem.activations, packed, tiles, out, shares
+            )
         return out
 
     return Prepared(
@@ -50,16 +52,19 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
 
 
 @njit(cache=True)
-def _pack(sizes: Any, activations: Any, packed: Any) -> None:
-    """Copy the activations (cols, batch) to the narrow operands `packed[slice, column]`."""
-    cols, batch = activations.shape
+def _pack(sizes: Any, activations: Any, packed: Any, col: Any, end: Any) -> None:
+    """Copy some rows of the activations (cols, batch) to narrow operands `packed[slice, col]`."""
+    batch = activations.shape[1]
     flat = activations.reshape(-1)
+    ahead = PREFETCH_BYTES // packed.itemsize
     for piece in range(packed.shape[0]):
         start = piece * sizes.columns
         wanted = min(sizes.columns, batch - start)
         to = packed[piece]
-        for col in range(cols):
-            source, at = col * batch + start, col * sizes.narrow
+        for operand in range(col, end):
+            source, at = operand * batch + start, operand * sizes.narrow
+            for line in range(0, sizes.narrow, CACHE_LINE // to.itemsize):
+                prefetch(to, at + ahead + line)  # what is written soon
             copy(flat, source, to, at, min(wanted, sizes.whole))
             for j in range(wanted - sizes.whole):
                 for t in range(sizes.depth):
@@ -119,12 +124,16 @@ def _multiply_in_parallel(
     starts: Any,
     firsts: Any,
     lasts: Any,
+    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    for worker in prange(tiles.shape[0]):
+    workers, cols = tiles.shape[0], activations.shape[0]
+    for worker in prange(workers):
+        _pack(sizes, activations, packed, cols * worker // workers, cols * (worker + 1) // workers)
+    for worker in prange(workers):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _multiply(
             step, sizes, columns, values, starts, firsts, lasts, packed, tile, out, first, last

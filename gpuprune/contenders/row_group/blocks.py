@@ -22,14 +22,11 @@ _PANELS_PER_WORKER = 4  # for an even share of the work
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocks:
-    """How the columns are cut into groups, and these into blocks."""
+    """How the columns are cut into blocks."""
 
-    cols: int
-    group: int
-    steps: int  # blocks of a group
     depth: int  # columns of a block
-    firsts: NDArray[np.int64]  # of each block's columns
-    lasts: NDArray[np.int64]  # the one after; a short last group may have blocks without columns
+    firsts: NDArray[np.int64]  # (blocks,), of each block's columns
+    lasts: NDArray[np.int64]  # (blocks,), the one after
 
     @property
     def count(self) -> int:
@@ -40,7 +37,7 @@ class Blocks:
         """Mark the blocks (rows, blocks) of which a row keeps any weight."""
         if self.depth == 1:
             return mask
-        if self.depth in (2, 4, 8) and self.cols % self.depth == self.group % self.depth == 0:
+        if self.depth in (2, 4, 8) and self.depth * self.count == mask.shape[1]:
             flags: NDArray[np.bool_] = mask.view(f"u{self.depth}") != 0  # a word of them at once
             return flags
         kept = np.empty((mask.shape[0], self.count), np.bool_)
@@ -75,14 +72,8 @@ def cut(cols: int, group: int) -> Blocks:
     starts = np.arange(0, cols, group)[:, None]  # (groups, 1)
     firsts = starts + depth * np.arange(steps)  # (groups, steps)
     lasts = np.minimum(firsts + depth, np.minimum(starts + group, cols))
-    return Blocks(
-        cols=cols,
-        group=group,
-        steps=steps,
-        depth=depth,
-        firsts=firsts.ravel(),
-        lasts=np.maximum(firsts, lasts).ravel(),
-    )
+    there = firsts < lasts  # a short last group may have fewer blocks
+    return Blocks(depth=depth, firsts=firsts[there], lasts=lasts[there])
 
 
 def panel_height(rows: int, workers: int) -> int:

@@ -29,11 +29,11 @@ from gpuprune.contenders.row_group.blocks import (
     panel_height,
 )
 from gpuprune.problem import Problem
-from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
 
 _GATHER_ROWS = 16  # rows that are written at once
-_FEW_ENTRIES = 4  # of a block in a panel, on average: with fewer, gathering is faster
+_FEW_WEIGHTS = 12  # of a block in a panel, on average: with fewer, gathering is faster (measured)
 
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
@@ -42,8 +42,8 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     kept = blocks.kept(problem.mask)
     height = panel_height(problem.case.rows, backend.threads or 1)
     counts = count_by_panel(kept, height)
-    few = counts.sum(dtype=np.int64) < _FEW_ENTRIES * np.count_nonzero(counts)
-    if few or blocks.depth == 1:
+    weights = blocks.depth * counts.sum(dtype=np.int64)
+    if blocks.depth == 1 or weights < _FEW_WEIGHTS * np.count_nonzero(counts):
         rows = pack_rows(problem.weights, blocks, kept)
         kernel = _Kernel(
             name="gather",
@@ -86,14 +86,15 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     tiles = aligned_zeros((threads, kernel.height * step.sizes.narrow), dtype)
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(kernel.work + 1, slices), threads)
-    weights = (step, step.sizes, kernel.height, *kernel.arrays)
+    packed_weights = (step, step.sizes, kernel.height, *kernel.arrays)
 
     def multiply() -> NDArray[Any]:
-        _pack(step.sizes, blocks.group, blocks.steps, problem.activations, packed)
+        source = (blocks.firsts, blocks.lasts, problem.activations)
         if threads == 1:
-            kernel.alone(*weights, packed, tiles[0], out, 0, shares[-1])
+            _pack(step.sizes, *source, packed, 0, blocks.count)
+            kernel.alone(*packed_weights, packed, tiles[0], out, 0, shares[-1])
         else:
-            kernel.in_parallel(*weights, packed, tiles, out, shares)
+            kernel.in_parallel(*packed_weights, *source, packed, tiles, out, shares)
         return out
 
     return Prepared(
@@ -104,24 +105,35 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
 
 
 @njit(cache=True)
-def _pack(sizes: Any, group: Any, steps: Any, activations: Any, packed: Any) -> None:
-    """Copy the activations (cols, batch) to the wide operands `packed[slice, block]`."""
-    cols, batch = activations.shape
+def _pack(
+    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, block: Any, end: Any
+) -> None:
+    """Copy the activations (cols, batch) of some blocks to wide ones, `packed[slice, block]`."""
+    batch = activations.shape[1]
     flat = activations.reshape(-1)
+    ahead = PREFETCH_BYTES // packed.itemsize
     for piece in range(packed.shape[0]):
         start = piece * sizes.columns
         wanted = min(sizes.columns, batch - start)
-        to, block = packed[piece], 0
-        for first in range(0, cols, group):
-            last = min(cols, first + group)
-            for left in range(first, first + steps * sizes.depth, sizes.depth):
-                for t in range(min(sizes.depth, last - left)):
-                    source = (left + t) * batch + start
-                    copy(flat, source, to, block + t * sizes.whole, min(wanted, sizes.whole))
-                    spilled = block + sizes.depth * sizes.whole + t
-                    for j in range(wanted - sizes.whole):
-                        to[spilled + j * sizes.depth] = flat[source + sizes.whole + j]
-                block += sizes.wide
+        to = packed[piece]
+        for operand in range(block, end):
+            at = operand * sizes.wide
+            for line in range(0, sizes.wide, CACHE_LINE // to.itemsize):
+                prefetch(to, at + ahead + line)  # what is written soon
+            for t in range(lasts[operand] - firsts[operand]):
+                source = (firsts[operand] + t) * batch + start
+                copy(flat, source, to, at + t * sizes.whole, min(wanted, sizes.whole))
+                spilled = at + sizes.depth * sizes.whole + t
+                for j in range(wanted - sizes.whole):
+                    to[spilled + j * sizes.depth] = flat[source + sizes.whole + j]
+
+
+@njit(cache=True)
+def _pack_share(
+    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, worker: Any, workers: Any
+) -> None:
+    block, end = firsts.size * worker // workers, firsts.size * (worker + 1) // workers
+    _pack(sizes, firsts, lasts, activations, packed, block, end)
 
 
 @njit(cache=True)
@@ -194,12 +206,18 @@ def _multiply_panels_in_parallel(
     rows: Any,
     values: Any,
     starts: Any,
+    firsts: Any,
+    lasts: Any,
+    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    for worker in prange(tiles.shape[0]):
+    workers = tiles.shape[0]
+    for worker in prange(workers):
+        _pack_share(sizes, firsts, lasts, activations, packed, worker, workers)
+    for worker in prange(workers):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _multiply_panels(
             step, sizes, height, counts, rows, values, starts, packed, tile, out, first, last
@@ -243,11 +261,17 @@ def _gather_in_parallel(
     blocks: Any,
     values: Any,
     starts: Any,
+    firsts: Any,
+    lasts: Any,
+    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    for worker in prange(tiles.shape[0]):
+    workers = tiles.shape[0]
+    for worker in prange(workers):
+        _pack_share(sizes, firsts, lasts, activations, packed, worker, workers)
+    for worker in prange(workers):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _gather(step, sizes, height, blocks, values, starts, packed, tile, out, first, last)
