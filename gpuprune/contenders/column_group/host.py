@@ -39,9 +39,8 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
             _pack(step.sizes, problem.activations, packed, 0, case.cols)
             _multiply(step, step.sizes, *arrays, packed, tiles[0], out, 0, shares[-1])
         else:
-            _multiply_in_parallel(
-                step, step.sizes, *arrays, problem.activations, packed, tiles, out, shares
-            )
+            _pack_in_parallel(step.sizes, problem.activations, packed, threads)
+            _multiply_in_parallel(step, step.sizes, *arrays, packed, tiles, out, shares)
         return out
 
     return Prepared(
@@ -69,6 +68,14 @@ def _pack(sizes: Any, activations: Any, packed: Any, col: Any, end: Any) -> None
             for j in range(wanted - sizes.whole):
                 for t in range(sizes.depth):
                     to[at + sizes.whole + j * sizes.depth + t] = flat[source + sizes.whole + j]
+
+
+@njit(parallel=True, cache=True)
+def _pack_in_parallel(sizes: Any, activations: Any, packed: Any, workers: Any) -> None:
+    cols = activations.shape[0]
+    for worker in prange(workers):
+        col, end = cols * worker // workers, cols * (worker + 1) // workers
+        _pack(sizes, activations, packed, col, end)
 
 
 @njit(cache=True)

@@ -94,7 +94,8 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
             _pack(step.sizes, *source, packed, 0, blocks.count)
             kernel.alone(*packed_weights, packed, tiles[0], out, 0, shares[-1])
         else:
-            kernel.in_parallel(*packed_weights, *source, packed, tiles, out, shares)
+            _pack_in_parallel(step.sizes, *source, packed, threads)
+            kernel.in_parallel(*packed_weights, packed, tiles, out, shares)
         return out
 
     return Prepared(
@@ -128,12 +129,13 @@ def _pack(
                     to[spilled + j * sizes.depth] = flat[source + sizes.whole + j]
 
 
-@njit(cache=True)
-def _pack_share(
-    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, worker: Any, workers: Any
+@njit(parallel=True, cache=True)
+def _pack_in_parallel(
+    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, workers: Any
 ) -> None:
-    block, end = firsts.size * worker // workers, firsts.size * (worker + 1) // workers
-    _pack(sizes, firsts, lasts, activations, packed, block, end)
+    for worker in prange(workers):
+        block, end = firsts.size * worker // workers, firsts.size * (worker + 1) // workers
+        _pack(sizes, firsts, lasts, activations, packed, block, end)
 
 
 @njit(cache=True)
@@ -206,18 +208,12 @@ def _multiply_panels_in_parallel(
     rows: Any,
     values: Any,
     starts: Any,
-    firsts: Any,
-    lasts: Any,
-    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    workers = tiles.shape[0]
-    for worker in prange(workers):
-        _pack_share(sizes, firsts, lasts, activations, packed, worker, workers)
-    for worker in prange(workers):
+    for worker in prange(tiles.shape[0]):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _multiply_panels(
             step, sizes, height, counts, rows, values, starts, packed, tile, out, first, last
@@ -261,17 +257,11 @@ def _gather_in_parallel(
     blocks: Any,
     values: Any,
     starts: Any,
-    firsts: Any,
-    lasts: Any,
-    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    workers = tiles.shape[0]
-    for worker in prange(workers):
-        _pack_share(sizes, firsts, lasts, activations, packed, worker, workers)
-    for worker in prange(workers):
+    for worker in prange(tiles.shape[0]):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _gather(step, sizes, height, blocks, values, starts, packed, tile, out, first, last)
