@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from gpuprune.cli import cli
+from gpuprune.cli import CONTEXT, cli
 
 TARGET = Path(__file__).with_name("reference.md")
 OPENING = """\
@@ -34,7 +34,13 @@ def reference() -> str:
 
 
 def _section(name: str, command: click.Command) -> str:
-    context = click.Context(command, info_name=name, max_content_width=100, terminal_width=100)
+    context = click.Context(
+        command,
+        info_name=name,
+        max_content_width=100,
+        terminal_width=100,
+        help_option_names=CONTEXT["help_option_names"],
+    )
     return f"## `{name}`\n\n```text\n{command.get_help(context)}\n```\n"
 
 

@@ -178,7 +178,7 @@ def _require_agreement(
 def _parse_run(file: RunFile) -> Run:
     if kind := file.header.get("kind"):
         raise GpupruneError(
-            f"{file.path} is a run of gpuprune {kind}",
+            f"{file.path} is no run of gpuprune bench but of gpuprune {kind}",
             hint="give a file that `gpuprune bench --output` wrote",
         )
     try:

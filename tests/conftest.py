@@ -1,6 +1,7 @@
 """Shared fixtures: a device whose clock is known, small problems, and the command line."""
 
 import json
+import signal
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -11,6 +12,12 @@ from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli
 from gpuprune.problem import Problem, make_problems
 from gpuprune.records import Case
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _ctrl_c_is_heard() -> None:
+    """Undo what a shell does to what it runs in the background, and its children inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
