@@ -83,7 +83,7 @@ def _refuse(message: str, hint: str, code: int = EXIT_USAGE) -> NoReturn:
 @click.group(cls=_Group, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="gpuprune")
 def cli() -> None:
-    r"""Measure whether pruning a neural network's layer pays on the hardware at hand.
+    """Measure whether pruning a neural network's layer pays on the hardware at hand.
 
     \b
     Examples:
@@ -91,7 +91,7 @@ def cli() -> None:
       gpuprune bench --quick              the same layer in seconds
       gpuprune bench --weights model.safetensors --rates 0.9 --groups 1,8
       gpuprune prune model.safetensors pruned.safetensors --rate 0.9 --group 8
-    """
+    """  # noqa: D301 - click wants the backspace itself
     environment.let_waiting_threads_sleep()
 
 

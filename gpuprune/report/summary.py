@@ -152,7 +152,7 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
     groups = sorted({group for _, group in at})
     rows = [
         [
-            f"{rate:g}".ljust(4, "0"),
+            f"{rate:.4g}" if round(rate, 2) != rate else f"{rate:.2f}",
             *(cell(at[rate, g]) if (rate, g) in at else "" for g in groups),
         ]
         for rate in sorted({rate for rate, _ in at})
