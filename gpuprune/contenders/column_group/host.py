@@ -131,16 +131,12 @@ def _multiply_in_parallel(
     starts: Any,
     firsts: Any,
     lasts: Any,
-    activations: Any,
     packed: Any,
     tiles: Any,
     out: Any,
     shares: Any,
 ) -> None:
-    workers, cols = tiles.shape[0], activations.shape[0]
-    for worker in prange(workers):
-        _pack(sizes, activations, packed, cols * worker // workers, cols * (worker + 1) // workers)
-    for worker in prange(workers):
+    for worker in prange(tiles.shape[0]):
         first, last, tile = shares[worker], shares[worker + 1], tiles[worker]
         _multiply(
             step, sizes, columns, values, starts, firsts, lasts, packed, tile, out, first, last
