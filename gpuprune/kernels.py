@@ -15,6 +15,7 @@ DEEPEST = 32  # weights of a step: their products with two columns of the batch 
 LANES = 32  # of a warp
 _SHARED_BY_DEFAULT = 48 << 10  # bytes; a kernel must ask for more
 _LARGEST_INDEX = 1 << 30  # of 32 bits, with room for what kernels add to one
+_LARGEST_BATCH = 65535 * 2 * LANES  # blocks along y, each with as many columns if it is large
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +47,7 @@ class Gpu:
     def compile(
         self, source: Path, name: str, *, shared_bytes: int = 0, **constants: int
     ) -> Callable[..., None]:
-        """Return a kernel of a file, which CuPy compiles when it is first launched.
+        """Compile a kernel of a file, or take it from CuPy's cache on disk.
 
         `constants` are defined as macros; `shared_bytes` is what its blocks will ask for.
         """
@@ -90,8 +91,10 @@ def split(group: int, length: int, *, shallowest: int) -> Steps:
     return Steps(group=group, count=count, depth=depth)
 
 
-def too_large(**numbers: int) -> str | None:
-    """Name a number that does not fit the kernels' indices, None if all do."""
+def too_large(batch: int, **numbers: int) -> str | None:
+    """Say why the batch, or one of other numbers, is too large for kernels, None if none is."""
+    if batch > _LARGEST_BATCH:
+        return f"its kernels cover a batch of at most {_LARGEST_BATCH}, and this one is {batch}"
     for name, number in numbers.items():
         if number > _LARGEST_INDEX:
             return f"its kernels count to {_LARGEST_INDEX}, and there are {number} {name}"

@@ -2,6 +2,7 @@
 // compiled without sanitizers; a kernel that has some is told of fibers and barriers by hand.
 #include "machine.h"
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <vector>
 
 extern "C" {
+void __asan_init() __attribute__((weak));
 void* __tsan_get_current_fiber() __attribute__((weak));
 void* __tsan_create_fiber(unsigned) __attribute__((weak));
 void __tsan_destroy_fiber(void*) __attribute__((weak));
@@ -37,10 +39,11 @@ struct Meeting {  // of all threads of a warp, or of a block
 
 struct Thread {
     ucontext_t context;
+    jmp_buf place;
     void* fiber;  // as sanitizers know it
     uint3 index;
     unsigned number;
-    bool done;
+    bool begun, done;
     int line;
 };
 
@@ -51,6 +54,7 @@ struct Machine {
     Meeting block;
     std::unique_ptr<unsigned char[]> shared;
     ucontext_t scheduler;
+    jmp_buf place;
     void* fiber = nullptr;
     Thread* current = nullptr;
     void (*body)(void*) = nullptr;
@@ -72,11 +76,31 @@ std::string at(const uint3& place) {
            std::to_string(place.z) + ")";
 }
 
+// swapcontext asks the kernel of the operating system; jumps do not, but sanitizers follow them.
+bool jumps() { return !__asan_init && !__tsan_switch_to_fiber; }
+
 void to_scheduler() {
     Thread* self = machine->current;
     release(machine);
+    if (jumps()) {
+        if (!_setjmp(self->place)) _longjmp(machine->place, 1);
+        return;
+    }
     if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(machine->fiber, UNORDERED);
     swapcontext(&self->context, &machine->scheduler);
+}
+
+void to_thread(Thread& thread) {
+    machine->current = &thread;
+    threadIdx = thread.index;
+    if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(thread.fiber, UNORDERED);
+    if (!jumps()) {
+        swapcontext(&machine->scheduler, &thread.context);
+    } else if (!_setjmp(machine->place)) {
+        if (thread.begun) _longjmp(thread.place, 1);
+        thread.begun = true;
+        setcontext(&thread.context);
+    }
 }
 
 [[noreturn]] void fail(int line, const std::string& why) {
@@ -86,20 +110,20 @@ void to_scheduler() {
 }
 
 // Wait for all: the one way in which a thread waits. Returns which of the two rounds it was.
-unsigned meet(Meeting& meeting, int line) {
+unsigned meet(Meeting& meeting, int line, bool orders_memory) {
     if (meeting.arrived && meeting.line != line) {
         fail(line, "others wait at line " + std::to_string(meeting.line));
     }
     meeting.line = machine->current->line = line;
     const unsigned round = meeting.round, parity = round & 1;
-    release(&meeting.order[parity]);
+    if (orders_memory) release(&meeting.order[parity]);
     if (++meeting.arrived == meeting.expected) {
         meeting.arrived = 0;
         ++meeting.round;
         machine->moved = true;
     }
     while (meeting.round == round) to_scheduler();
-    acquire(&meeting.order[parity]);
+    if (orders_memory) acquire(&meeting.order[parity]);
     return parity;
 }
 
@@ -126,7 +150,7 @@ void prepare(unsigned count, size_t shared_bytes) {
         thread.number = i;
         thread.index = {i % blockDim.x, i / blockDim.x % blockDim.y,
                         i / blockDim.x / blockDim.y};
-        thread.done = false;
+        thread.begun = thread.done = false;
         thread.fiber = __tsan_create_fiber ? __tsan_create_fiber(0) : nullptr;
         getcontext(&thread.context);
         thread.context.uc_stack.ss_sp = machine->stacks[i].get();
@@ -151,10 +175,7 @@ void run_block(unsigned count, unsigned seed) {
                     const unsigned of = seed == 1 ? machine->warps[warp].expected - 1 - lane : lane;
                     Thread& thread = machine->threads[warp * WARP + of];
                     if (thread.done) continue;
-                    machine->current = &thread;
-                    threadIdx = thread.index;
-                    if (__tsan_switch_to_fiber) __tsan_switch_to_fiber(thread.fiber, UNORDERED);
-                    swapcontext(&machine->scheduler, &thread.context);
+                    to_thread(thread);
                     if (!machine->error.empty()) return;
                 }
                 any_moved |= machine->moved;
@@ -177,7 +198,9 @@ extern "C" {
 
 void* dynamic_shared() { return machine->shared.get(); }
 
-void sync_threads(int line) { meet(machine->block, line); }
+void sync_threads(int line) { meet(machine->block, line, true); }
+
+void sync_warp(int line) { meet(machine->warps[machine->current->number / WARP], line, true); }
 
 const unsigned char (*exchange(int line, unsigned mask, const void* value, size_t size))[16] {
     if (mask != ~0u) fail(line, "the mask is not the whole warp");
@@ -185,7 +208,7 @@ const unsigned char (*exchange(int line, unsigned mask, const void* value, size_
     unsigned char* mine = warp.values[warp.round & 1][machine->current->number % WARP];
     // By hand, since sanitizers watch memcpy, and these are no memory of the kernel.
     for (size_t i = 0; i < size; ++i) mine[i] = static_cast<const unsigned char*>(value)[i];
-    return warp.values[meet(warp, line)];
+    return warp.values[meet(warp, line, false)];
 }
 
 const char* launch(void (*body)(void*), void* closure, const unsigned* grid, const unsigned* block,

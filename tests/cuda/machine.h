@@ -17,13 +17,14 @@ extern uint3 threadIdx, blockIdx, blockDim, gridDim;
 #define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __syncthreads() sync_threads(__LINE__)
-#define __syncwarp() exchange(__LINE__, ~0u, nullptr, 0)
+#define __syncwarp() sync_warp(__LINE__)
 #define __shfl_sync(mask, value, lane) shuffle(__LINE__, mask, value, lane)
 
 extern "C" {
 void* dynamic_shared();
 void sync_threads(int line);
-// Every lane of a warp gives a value and gets everyone's, 16 bytes each.
+void sync_warp(int line);
+// Every lane of a warp gives a value and gets everyone's, 16 bytes each. It orders no memory.
 const unsigned char (*exchange(int line, unsigned mask, const void* value, size_t size))[16];
 const char* launch(void (*body)(void*), void* closure, const unsigned* grid, const unsigned* block,
                    const unsigned* only, size_t shared_bytes, unsigned seed);

@@ -22,6 +22,7 @@ COMPILER = shutil.which("g++") or shutil.which("clang++")
 NO_COMPILER = "no C++ compiler (g++ or clang++) to run CUDA C with"
 SANITIZE = os.environ.get("CUDA_ON_CPU_SANITIZE", "")
 DEFAULT_SHARED_BYTES = 48 << 10
+_HUGE = 1 << 24
 
 _SHARED = re.compile(r"extern __shared__ (\w+) (\w+)\[\];")
 _KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([\d, ]+\))?\s+(\w+)\(')
@@ -35,24 +36,37 @@ class Machine:
     """NumPy as an array module that also has kernels.
 
     `seed` orders the warps of a block: 0 as they are, 1 backwards, others at random. `only` names
-    the one block to run where a grid is too large to walk.
+    the one block to run where a grid is too large to walk. `defect` is a text of the kernels and
+    what stands there instead.
     """
 
-    def __init__(self, seed=0, only=None):
+    def __init__(self, seed=0, only=None, defect=None):
         self.seed = seed
         self.only = only
+        self.defect = defect
+        self.defects = 0  # planted
 
     def __getattr__(self, name):
         return getattr(np, name)
 
+    def empty(self, shape, dtype):
+        """Make an array of which whatever is not written shows, unless it is huge."""
+        if np.prod(shape) > _HUGE:
+            return np.empty(shape, dtype)
+        return np.full(shape, np.nan, dtype)
+
     def RawModule(self, code, options=()):  # noqa: N802 - CuPy's name
+        if self.defect and self.defect[0] in code:
+            assert code.count(self.defect[0]) == 1
+            code = code.replace(*self.defect)
+            self.defects += 1
         return _Module(self, code, options)
 
 
-def gpu(seed=0, only=None, **changes):
+def gpu(seed=0, only=None, defect=None, **changes):
     """Describe a small GPU that runs its kernels here."""
     values = {
-        "xp": Machine(seed, only),
+        "xp": Machine(seed, only, defect),
         "multiprocessors": 5,
         "shared_bytes": 99 << 10,
         "free_bytes": 1 << 30,

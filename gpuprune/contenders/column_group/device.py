@@ -30,7 +30,7 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
     Raises NotApplicable for what these kernels cannot index or multiply.
     """
     case = problem.case
-    if reason := too_large(rows=case.rows, columns=case.cols):
+    if reason := too_large(case.batch, rows=case.rows, columns=case.cols):
         raise NotApplicable(reason)
     if case.dtype == "float32":
         return _prepared(problem, gpu, _gather(problem, gpu))
@@ -164,7 +164,7 @@ def pack(weights: Array, mask: Array, steps: Steps, chunk: int, xp: Any) -> Stri
     packed = xp.zeros((total, steps.depth), weights.dtype)
     packed[target] = steps.cut(weights.T, xp)[column, strip]
     return Strips(
-        order=xp.argsort(-counts).astype(xp.int32),
+        order=xp.argsort(-counts, kind="stable").astype(xp.int32),
         starts=starts.astype(xp.int32),
         columns=columns,
         weights=packed,

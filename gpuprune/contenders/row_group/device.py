@@ -43,7 +43,8 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
         raise NotApplicable(f"row groups are float32 on a GPU, and the weights are {case.dtype}")
     steps = split(case.group, case.cols, shallowest=1)
     blocks = ceil(case.cols / steps.group) * steps.count
-    if reason := too_large(rows=case.rows, columns=case.cols, groups=case.rows * blocks):
+    numbers = {"rows": case.rows, "columns": case.cols, "groups": case.rows * blocks}
+    if reason := too_large(case.batch, **numbers):
         raise NotApplicable(reason)
     product = _staged(problem, gpu) if steps.depth <= 2 else _panels(problem, gpu)
     return _prepared(problem, gpu, product)
