@@ -1,4 +1,4 @@
-"""Every kernel for groups compiles for every GPU, with as many registers as its blocks leave it."""
+"""Every kernel for groups compiles for every GPU, within the registers that it has there."""
 
 import re
 from itertools import product
@@ -15,7 +15,10 @@ ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
 
 def variants(path, **constants):
-    return [(path, dict(zip(constants, values))) for values in product(*constants.values())]
+    names = constants.keys()
+    return [
+        (path, dict(zip(names, values, strict=True))) for values in product(*constants.values())
+    ]
 
 
 KERNELS = [

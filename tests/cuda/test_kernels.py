@@ -205,7 +205,7 @@ def test_bytes_are_those_of_the_format_and_both_operands():
     assert found == {
         # Shares of 32 warps, starts of 256 rows, a place for each weight.
         "windows in shared memory": 33 * 4 + 257 * 4 + 256 * 32 * 2,
-        # Shares of a slice for 4 panels, columns and starts of 16 records, rows of 64 entries each.
+        # Shares of a slice for 4 panels, columns and starts of 16 records, 64 rows of each.
         "panels of 64 rows": 4 * 2 * 4 + 16 * 4 + 17 * 4 + 16 * 64,
         # Order and starts of 32 strips, and a column for each of their entries.
         "gather": 32 * 4 + 33 * 4 + 32 * 32 * 2,
