@@ -78,6 +78,10 @@ class Calibration:
     cache_bytes: int  # what the cache holds
     evict_bytes: int  # what is touched to evict it
     flops_per_s: dict[str, float]  # of a large dense product, by precision
+    # Runs that are older than the predictions have none of these.
+    core_cache_bytes_per_s: float | None = None  # all cores reading what each has to itself
+    core_cache_bytes: int | None = None  # of one core: a CPU's second cache, a GPU's shared memory
+    start_s: float | None = None  # what starting all threads, or one more kernel, adds to a call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +98,9 @@ class Result:
     bytes: int | None = None  # the contender's operands
     prepare_s: float | None = None
     error: float | None = None
-    predicted_s: float | None = None
-    roofline_s: float | None = None
-    bound: str | None = None  # what the roofline says binds
+    predicted_s: float | None = None  # of the work that the contender states, at measured rates
+    roofline_s: float | None = None  # that no product can be faster than
+    bound: str | None = None  # what takes most of the predicted time
     timing: Timing | None = None
 
     def to_record(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, PREPARING, Problem, load_weights, make_problems
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
-from gpuprune.roofline import roofline
+from gpuprune.roofline import predict, roofline
 
 # Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
 # float32 kernel is near 2e-8, one that drops a single weight near 1e-3.
@@ -151,7 +151,7 @@ def _run_case(
     stopwatch.run(lambda: _time(entries, backend, contract))
     for entry in entries.values():
         _verify_again(entry, problem, backend)
-    return [_with_roofline(entry, problem, contract, calibration) for entry in entries.values()]
+    return [_with_model(entry, problem, contract, calibration) for entry in entries.values()]
 
 
 def _enter(
@@ -264,21 +264,22 @@ def _with_call(taken: Timing, prepared: Prepared, backend: Backend, contract: Co
     return replace(taken, call_samples_s=timing.measure_call(call, backend, contract))
 
 
-def _with_roofline(
+def _with_model(
     entry: _Entry, problem: Problem, contract: Contract, calibration: Calibration
 ) -> Result:
-    if entry.prepared is None:
+    """Set beside a time what its contender's work should take, and any product at least."""
+    if (prepared := entry.prepared) is None:
         return entry.result
-    line = roofline(
-        problem.case,
-        entry.prepared.multiplied or problem.nnz,
-        calibration,
-        cache=contract.cache,
-        precision=entry.prepared.precision,
+    cache, precision = contract.cache, prepared.precision or problem.case.dtype
+    weights = prepared.multiplied or problem.nnz
+    least = roofline(problem.case, weights, calibration, cache=cache, precision=precision)
+    own = prepared.work and predict(prepared.work, calibration, cache=cache, precision=precision)
+    return replace(
+        entry.result,
+        predicted_s=own.seconds if own else None,
+        bound=own.bound if own else None,
+        roofline_s=least.seconds if least else None,
     )
-    if line is None:
-        return entry.result
-    return replace(entry.result, roofline_s=line.seconds, bound=line.bound)
 
 
 def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) -> list[Case]:

@@ -50,7 +50,14 @@ def test_an_honest_contender_has_time_error_and_facts(fake):
     assert found.achieved_rate == pytest.approx(0.8, abs=1e-3)
     assert found.prepare_s > 0
     assert found.roofline_s > 0
-    assert found.bound == "memory"
+
+
+def test_a_contender_that_states_no_work_has_no_prediction(fake):
+    found = measure(fake, honest=honest)
+    assert (found["honest"].predicted_s, found["honest"].bound) == (None, None)
+    # The fake device moves a gigabyte a second, and is called in a nanosecond.
+    assert found["dense"].predicted_s == pytest.approx((64 * 96 + (64 + 96) * 7) * 4e-9 + 1e-9)
+    assert found["dense"].bound == "memory"
 
 
 def test_a_contender_that_declines_is_skipped_with_its_reason(fake):

@@ -69,6 +69,9 @@ class FakeBackend:
             cache_bytes=10**6,
             evict_bytes=2 * 10**6,
             flops_per_s=dict.fromkeys(dtypes, 1e12),
+            core_cache_bytes_per_s=8e9,
+            core_cache_bytes=10**5,
+            start_s=1e-9,
         )
 
     def close(self) -> None:

@@ -9,8 +9,9 @@ from gpuprune import analysis
 from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
-from gpuprune.records import Case, Result, Run
+from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
+from gpuprune.report.predictions import prediction_table
 from gpuprune.stats import relative_spread
 from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
 
@@ -85,6 +86,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
         if speedups(results, name):
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
+    parts.append(prediction_table(results, PAPER_RATE, markdown))
     parts.append(_break_even_table(results, names, markdown))
     parts.append(analysis.advice(results))
     return parts
@@ -138,11 +140,9 @@ def _roofline_table(results: Sequence[Result], name: str, markdown: bool) -> str
     def cell(case: Case) -> str:
         return f"{format_percent(shares[case], 0)}{'!' if shares[case] > 1 else ''}"
 
-    bounds = Counter(one.bound for one in results if one.contender == name and one.bound)
-    limits = ", ".join(f"{bound} in {count}" for bound, count in bounds.most_common())
     flagged = any(share > 1 for share in shares.values())
-    title = f"Share of the roofline that {name} reaches (bound by {limits} of {len(shares)} cells)"
-    note = "; ! more than the rates measured at the start allow: do not trust" if flagged else ""
+    title = f"Share of the roofline that {name} reaches"
+    note = " (! more than the rates measured at the start allow: do not trust)" if flagged else ""
     return f"{title}{note}\n\n{_grid(shares, cell, markdown)}"
 
 
@@ -271,14 +271,19 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
     for (contender, status, reason), count in reasons.items():
         cases = f" ({_count(count, 'case')})" if count > 1 else ""
         lines.append(f"{contender} {status.replace('_', '-')}{cases}: {printable(reason or '')}")
-    calibration = run.calibration
-    lines.append(
-        f"Measured at the start: memory {format_bytes(calibration.memory_bytes_per_s)}/s, "
-        f"cache {format_bytes(calibration.cache_bytes_per_s)}/s, "
-        + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in calibration.flops_per_s.items())
-        + f", empty call {format_seconds(calibration.empty_s)}."
-    )
+    lines.append(f"Measured at the start: {', '.join(_rates_measured(run.calibration))}.")
     return ["\n".join(lines)]
+
+
+def _rates_measured(calibration: Calibration) -> list[str]:
+    caches = calibration.core_cache_bytes_per_s
+    return [
+        f"memory {format_bytes(calibration.memory_bytes_per_s)}/s",
+        f"cache {format_bytes(calibration.cache_bytes_per_s)}/s",
+        *([f"core caches {format_bytes(caches)}/s"] if caches else []),
+        *(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in calibration.flops_per_s.items()),
+        f"empty call {format_seconds(calibration.empty_s)}",
+    ]
 
 
 def _count(number: int, noun: str) -> str:
