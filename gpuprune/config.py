@@ -132,6 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise GpupruneError(f"cannot read {str(path)!r}: {error}", hint=hint) from None
     known = [field.name for field in fields(Sweep)]
+    table = {key.replace("-", "_"): value for key, value in table.items()}  # as options have it
     if unknown := [key for key in table if key not in known]:
         raise GpupruneError(
             f"{str(path)!r} has an unknown key {unknown[0]!r}",
@@ -160,11 +161,15 @@ def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
         raise GpupruneError("--tensor needs a file", hint="add --weights FILE")
 
 
-def _rate(value: object, hint: str) -> Decimal:
+def _decimal(value: object, hint: str) -> Decimal:
     try:
-        rate = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
+        return Decimal(repr(value) if isinstance(value, float) else str(value).strip())
     except InvalidOperation:
         raise GpupruneError(f"rate {value!r} is no number", hint=hint) from None
+
+
+def _rate(value: object, hint: str) -> Decimal:
+    rate = _decimal(value, hint)
     if isinstance(value, bool) or not (rate.is_finite() and 0 <= rate <= 1):
         raise GpupruneError(f"rate {value} is not between 0 and 1", hint=hint)
     return rate
@@ -174,11 +179,12 @@ def _rate_range(text: str, hint: str) -> list[Decimal]:
     parts = text.split(":")
     if len(parts) not in (2, 3):
         raise GpupruneError(f"rates {text!r} is no range", hint=hint)
-    first, last, step = (_rate(part, hint) for part in (*parts, _RATE_STEP)[:3])
+    first, last = (_rate(part, hint) for part in parts[:2])
     if first > last:
         raise GpupruneError(f"rates {text!r} run from high to low", hint=f"take {last}:{first}")
-    if step == 0:
-        raise GpupruneError(f"rates {text!r} have a step of 0", hint=hint)
+    step = _decimal((*parts, _RATE_STEP)[2], hint)
+    if not (step.is_finite() and step > 0):
+        raise GpupruneError(f"rates {text!r} have a step that is not above 0", hint=hint)
     count = int((last - first) / step) + 1
     if count > _MOST_CASES:
         raise GpupruneError(f"rates {text!r} are {count} rates", hint="take a larger step")

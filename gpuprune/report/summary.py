@@ -12,7 +12,13 @@ from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.stats import relative_spread
-from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+from gpuprune.units import (
+    format_bytes,
+    format_count,
+    format_minutes,
+    format_percent,
+    format_seconds,
+)
 
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
@@ -59,7 +65,7 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
         ["layer", "shape", "rates", "groups", "cases"], rows, markdown=False, left=[0, 2, 3]
     )
     return (
-        f"{layout}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
+        f"{layout}\n\n{format_count(len(cases), 'case')} of {', '.join(contenders)}: "
         f"about {format_minutes(len(cases) * budget_s)} of sampling, more where ten samples take "
         f"longer than {budget_s:g} s."
     )
@@ -70,7 +76,7 @@ def _heading(run: Run, markdown: bool) -> str:
     threads, known = environment["threads"], environment["packages"]
     facts = [
         f"gpuprune {run.version}",
-        environment["device_name"] + (f", {_count(threads, 'thread')}" if threads else ""),
+        environment["device_name"] + (f", {format_count(threads, 'thread')}" if threads else ""),
         *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
         f"{contract.cache} caches",
     ]
@@ -269,20 +275,16 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )
     for (contender, status, reason), count in reasons.items():
-        cases = f" ({_count(count, 'case')})" if count > 1 else ""
+        cases = f" ({format_count(count, 'case')})" if count > 1 else ""
         lines.append(f"{contender} {status.replace('_', '-')}{cases}: {printable(reason or '')}")
     calibration = run.calibration
     lines.append(
         f"Measured at the start: memory {format_bytes(calibration.memory_bytes_per_s)}/s, "
         f"cache {format_bytes(calibration.cache_bytes_per_s)}/s, "
-        + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in calibration.flops_per_s.items())
-        + f", empty call {format_seconds(calibration.empty_s)}."
+        + "".join(f"{k} {v / 1e9:.0f} GFLOP/s, " for k, v in calibration.flops_per_s.items())
+        + f"empty call {format_seconds(calibration.empty_s)}."
     )
     return ["\n".join(lines)]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _rates(cases: Iterable[Case]) -> set[float]:
