@@ -143,9 +143,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
     if given.get("as_is"):
-        if asked := [name for name in ("rates", "groups") if name in given]:
+        pruning = ("rates", "groups", "score", "min_groups_per_row")
+        if asked := [name for name in pruning if name in given]:
             raise GpupruneError(
-                f"--{asked[0]} makes no sense with {subject}",
+                f"--{asked[0].replace('_', '-')} makes no sense with {subject}",
                 hint=f"leave it out: {subject} has its own rate and group size",
             )
         if not given.get("weights"):
@@ -156,6 +157,10 @@ def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
         raise GpupruneError(
             "--shape makes no sense with --weights",
             hint="the file gives rows and cols; take --batch N for the dense operand",
+        )
+    if "batch" in given and not given.get("weights"):
+        raise GpupruneError(
+            "--batch makes no sense without --weights", hint="take --shape ROWSxCOLSxBATCH"
         )
     if given.get("tensor") and not given.get("weights"):
         raise GpupruneError("--tensor needs a file", hint="add --weights FILE")

@@ -292,8 +292,8 @@ def test_what_is_no_run_file_is_refused(path: Path, content: bytes, reason: str)
     for opened in (read, Journal.resume):
         assert refusal(lambda opened=opened: opened(path)) == (
             f"{path} is not a run file: {reason}",
-            "give a file that `gpuprune bench --output` wrote; without its first line nothing "
-            "can go on, so remove this one or take another name",
+            "give a file that `gpuprune bench --output` wrote; without its first line a run "
+            "cannot go on, so remove this one or take another name",
         )
     assert path.read_bytes() == content
 

@@ -6,7 +6,7 @@ from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
-from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.analysis import LOST, by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result, Run
@@ -181,6 +181,8 @@ def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown:
         paper = {group: f"{speedup:.2f}x" for group, speedup in PAPER_SPEEDUP.items()}
         columns.append((f"paper at {PAPER_RATE:.2f}", paper))
         title += "; paper: cuSPARSE, cuBLAS, GTX 950M"
+    if any(text == LOST for _, cells in columns for text in cells.values()):
+        title += f"; {LOST}: faster at some rate, slower at a higher one"
     groups = sorted({one.case.group for one in results})
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
     headers = ["group", *(header for header, _ in columns)]
