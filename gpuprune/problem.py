@@ -107,6 +107,25 @@ def make_trials(cases: Iterable[Case], backend: Backend) -> Iterator[Trial]:
             yield _make(case, layer, backend)
 
 
+def rank(weights: NDArray[Any], cases: Sequence[Case]) -> pruning.Ranking | None:
+    """Rank the groups of weights (rows, cols) for cases that differ in nothing but the rate.
+
+    Returns None for what was pruned elsewhere: its zeros are its mask.
+    """
+    case = cases[0]
+    if case.as_is:
+        return None
+    return pruning.rank(
+        weights,
+        [case.rate for case in cases],
+        case.group,
+        score=case.score,
+        seed=case.seed,
+        orientation=case.orientation,
+        min_groups_per_row=case.min_groups_per_row,
+    )
+
+
 def load_weights(case: Case) -> NDArray[Any]:
     """Read or draw the unpruned weights of a case: (rows, cols), C order, the case's dtype.
 
@@ -162,19 +181,8 @@ class _Layer:
 
     def rank(self, cases: Sequence[Case]) -> None:
         """Rank the groups once for cases that differ in nothing but the rate."""
-        case = cases[0]
-        if case.as_is:
-            return
         self._ranking = None  # likewise
-        self._ranking = pruning.rank(
-            self._unpruned,
-            [case.rate for case in cases],
-            case.group,
-            score=case.score,
-            seed=case.seed,
-            orientation=case.orientation,
-            min_groups_per_row=case.min_groups_per_row,
-        )
+        self._ranking = rank(self._unpruned, cases)
 
     def prune(self, case: Case) -> None:
         """Write `kept` and `pruned` for a case."""

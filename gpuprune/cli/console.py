@@ -52,6 +52,8 @@ class Console:
         self._progress.stop()
         if kind is KeyboardInterrupt:
             note(self._kept(), quiet=False)
+        if kind is None:
+            self._warn_of_failures()
         if kind is None or (kind is KeyboardInterrupt and self._session.results):
             self._print()
 
@@ -88,6 +90,14 @@ class Console:
         done = left.completed + 1
         seconds = (time.monotonic() - self._start) / done * (self._total - done)
         return f"{_estimate(case, results)} · {format_minutes(seconds)} left"
+
+    def _warn_of_failures(self) -> None:
+        """Name the contenders that have no result because they broke in every case."""
+        results = self._session.results
+        for name in self._session.job.contenders:
+            own = [one for one in results if one.contender == name]
+            if own and all(one.status == "failed" for one in own):
+                note(f"Warning: {name} failed in every case: {own[0].reason}", quiet=self._quiet)
 
     def _stream(self, results: Sequence[Result]) -> None:
         if self._format == "json" and results:
