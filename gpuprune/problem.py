@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from secrets import randbelow
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,7 @@ class Problem:
 class Trial(Problem):
     """A problem with what judges its products, which no contender gets to see."""
 
+    pattern: str  # CRC-32 of the mask
     _draws: tuple[Array, ...]  # what the activations are in turn, each (cols, batch)
     _reference: "_Reference"
     _refill: Callable[[], None]  # writes weights and mask as they were
@@ -252,6 +254,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
         activations=xp.array(draws[PREPARING], order="C"),
         activations_fortran=xp.array(draws[PREPARING], order="F"),
         nnz=int(np.count_nonzero(layer.kept)),
+        pattern=f"{crc32(np.packbits(layer.kept).data):08x}",
         _draws=draws,
         _reference=_Reference(held, layer.unit, draws, backend),
         _refill=refill,

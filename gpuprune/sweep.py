@@ -168,6 +168,7 @@ def _enter(
         status="ok",
         achieved_rate=trial.achieved_rate,
         nnz=trial.nnz,
+        pattern=trial.pattern,
     )
     entry = _Entry(result)
     try:
