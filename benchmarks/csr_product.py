@@ -12,7 +12,7 @@ from statistics import median
 
 from gpuprune.backends import open_backend
 from gpuprune.contenders.csr import host
-from gpuprune.problem import make_problems
+from gpuprune.problem import make_trials
 from gpuprune.records import Case
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     backend, _ = open_backend("cpu", options.threads)
     with closing(backend):
         print(f"{backend.threads} threads\ngroup  rate     SciPy     Numba  ratio")
-        for problem in make_problems(cases, backend):
+        for problem in make_trials(cases, backend):
             numba, scipy = host.prepare(problem, backend)
             samples: dict[str, list[float]] = {"Numba": [], "SciPy": []}
             for _ in range(options.samples + 1):

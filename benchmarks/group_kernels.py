@@ -27,7 +27,7 @@ from gpuprune import contenders, timing
 from gpuprune.backends import Backend, open_backend
 from gpuprune.contenders.column_group import strips
 from gpuprune.contenders.row_group import blocks
-from gpuprune.problem import Problem, make_problems
+from gpuprune.problem import Problem, make_trials
 from gpuprune.records import Case, Contract
 from gpuprune.steps import Step, aligned_zeros, cut_batch, registers
 from gpuprune.vectors import load, multiply_add, store, zeros
@@ -60,7 +60,7 @@ def main() -> None:
             "  of MKL's call  arithmetic  cache"
         )
         found = {}
-        for problem in make_problems(cases, backend):
+        for problem in make_trials(cases, backend):
             seconds = _time(problem, backend, own, contract)
             _print_row(problem, seconds, own, peak, backend.threads or 1)
             found[problem.case.group, problem.case.rate] = seconds

@@ -7,8 +7,9 @@ from typing import Any
 from gpuprune import __version__, contenders, environment
 from gpuprune.backends import Backend, open_backend
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import make_problems
+from gpuprune.problem import make_trials
 from gpuprune.records import Case
+from gpuprune.timing import FAILURES
 from gpuprune.units import format_bytes
 
 _DEVICES = ("cpu", "cuda")
@@ -31,7 +32,7 @@ def _facts() -> Iterator[tuple[str, str, str]]:
         try:
             backend, _ = open_backend(device)
         except GpupruneError as why:
-            yield "device", device, f"not here: {why}. {why.hint}"
+            yield "device", device, f"not here: {why} ({why.hint})"
             continue
         with closing(backend):
             yield from _device(device, backend)
@@ -45,9 +46,9 @@ def _device(device: str, backend: Backend) -> Iterator[tuple[str, str, str]]:
     for name, value in facts.items():
         shown = format_bytes(value) if name.endswith("_bytes") and value else str(value)
         yield device, name.removesuffix("_bytes").replace("_", " "), shown
-    for problem in make_problems([_PROBE], backend):
+    for trial in make_trials([_PROBE], backend):
         for name in contenders.names():
-            yield f"contender on {device}", name, _contender(name, problem, backend)
+            yield f"contender on {device}", name, _contender(name, trial.problem, backend)
 
 
 def _contender(name: str, problem: Any, backend: Backend) -> str:
@@ -55,6 +56,6 @@ def _contender(name: str, problem: Any, backend: Backend) -> str:
         contenders.load(name)(problem, backend)
     except contenders.NotApplicable as why:
         return f"not here: {why}"
-    except Exception as error:
+    except FAILURES as error:
         return f"fails: {type(error).__name__}: {error}"
     return contenders.describe(name)

@@ -1,9 +1,11 @@
-"""A case as arrays: pruned weights, mask, activations, and the product in float64."""
+"""A case as arrays: pruned weights, mask, activations, and what judges a product of theirs."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
+from secrets import randbelow
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,8 +23,9 @@ _BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
 class Problem:
     """The arrays of a case, on the device and the same for every contender.
 
-    The activations are buffers, written anew after `prepare` and before each verification, in
-    both orders alike: a product or a copy made of them earlier is stale.
+    The activations are buffers, written anew after `prepare`, before each verification and
+    before each timed call, in both orders alike: a product or a copy made of them earlier is
+    stale.
     """
 
     case: Case
@@ -31,6 +34,13 @@ class Problem:
     activations: Array  # (cols, batch), C order
     activations_fortran: Array  # (cols, batch), Fortran order
     nnz: int  # weights kept, exact zeros among them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Problem):
+    """A problem with what judges its products, which no contender gets to see."""
+
+    pattern: str  # CRC-32 of the mask
     _draws: tuple[Array, ...]  # what the activations are in turn, each (cols, batch)
     _reference: "_Reference"
     _refill: Callable[[], None]  # writes weights and mask as they were
@@ -41,10 +51,30 @@ class Problem:
         """Share of the weights that is removed."""
         return 1 - self.nnz / (self.case.rows * self.case.cols)
 
+    @property
+    def problem(self) -> Problem:
+        """The same arrays, and nothing that tells what is expected of their product."""
+        return Problem(
+            case=self.case,
+            weights=self.weights,
+            mask=self.mask,
+            activations=self.activations,
+            activations_fortran=self.activations_fortran,
+            nnz=self.nnz,
+        )
+
     def renew(self, draw: int) -> None:
         """Write the activations of a draw into both buffers."""
         self.activations[...] = self._draws[draw]
         self.activations_fortran[...] = self._draws[draw]
+
+    def shuffle(self) -> None:
+        """Write activations that nobody can foresee: a draw, rolled by random steps."""
+        draw = self._draws[BEFORE]
+        steps = [randbelow(max(size, 1)) for size in draw.shape]
+        rolled = np.roll(draw, steps, axis=(0, 1))
+        self.activations[...] = rolled
+        self.activations_fortran[...] = rolled
 
     def error(self, product: NDArray[Any], draw: int) -> float:
         """Compare a product (rows, batch) with the float64 reference of a draw.
@@ -62,7 +92,7 @@ class Problem:
         return True
 
 
-def make_problems(cases: Iterable[Case], backend: Backend) -> Iterator[Problem]:
+def make_trials(cases: Iterable[Case], backend: Backend) -> Iterator[Trial]:
     """Make the arrays of one case after the other; the next case may reuse those of the last.
 
     Weights are read, and groups ranked, only where they differ from those of the case before:
@@ -77,6 +107,25 @@ def make_problems(cases: Iterable[Case], backend: Backend) -> Iterator[Problem]:
         layer.rank(same)
         for case in same:
             yield _make(case, layer, backend)
+
+
+def rank(weights: NDArray[Any], cases: Sequence[Case]) -> pruning.Ranking | None:
+    """Rank the groups of weights (rows, cols) for cases that differ in nothing but the rate.
+
+    Returns None for what was pruned elsewhere: its zeros are its mask.
+    """
+    case = cases[0]
+    if case.as_is:
+        return None
+    return pruning.rank(
+        weights,
+        [case.rate for case in cases],
+        case.group,
+        score=case.score,
+        seed=case.seed,
+        orientation=case.orientation,
+        min_groups_per_row=case.min_groups_per_row,
+    )
 
 
 def load_weights(case: Case) -> NDArray[Any]:
@@ -123,29 +172,19 @@ class _Layer:
         # By this power of two, float64 weights near its limits have finite norms.
         self.unit = 2.0 ** -int(np.frexp(np.abs(self._unpruned).max())[1])
         self._ranking: pruning.Ranking | None = None
-        random = np.random.default_rng((case.seed, case.cols, case.batch))
+        seeded = np.random.default_rng((case.seed, case.cols, case.batch))
+        unforeseeable = np.random.default_rng()  # what is checked last cannot be computed first
         self.draws = [
             _normal(random, (case.cols, case.batch), self._unpruned.dtype)
-            for _ in (PREPARING, BEFORE, AFTER)
+            for random in (seeded, seeded, unforeseeable)  # PREPARING, BEFORE, AFTER
         ]
         self.pruned = np.empty_like(self._unpruned)  # (rows, cols)
         self.kept = np.empty(self._unpruned.shape, bool)  # (rows, cols)
 
     def rank(self, cases: Sequence[Case]) -> None:
         """Rank the groups once for cases that differ in nothing but the rate."""
-        case = cases[0]
-        if case.as_is:
-            return
         self._ranking = None  # likewise
-        self._ranking = pruning.rank(
-            self._unpruned,
-            [case.rate for case in cases],
-            case.group,
-            score=case.score,
-            seed=case.seed,
-            orientation=case.orientation,
-            min_groups_per_row=case.min_groups_per_row,
-        )
+        self._ranking = rank(self._unpruned, cases)
 
     def prune(self, case: Case) -> None:
         """Write `kept` and `pruned` for a case."""
@@ -197,7 +236,7 @@ def _ranking_key(case: Case) -> Case:
     return replace(case, rate=0.0)
 
 
-def _make(case: Case, layer: _Layer, backend: Backend) -> Problem:
+def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
     xp = backend.xp
     layer.prune(case)
     held, mask = xp.asarray(layer.pruned), xp.asarray(layer.kept)
@@ -208,13 +247,14 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Problem:
         held[...] = xp.asarray(layer.pruned)
         mask[...] = xp.asarray(layer.kept)
 
-    return Problem(
+    return Trial(
         case=case,
         weights=held,
         mask=mask,
         activations=xp.array(draws[PREPARING], order="C"),
         activations_fortran=xp.array(draws[PREPARING], order="F"),
         nnz=int(np.count_nonzero(layer.kept)),
+        pattern=f"{crc32(np.packbits(layer.kept).data):08x}",
         _draws=draws,
         _reference=_Reference(held, layer.unit, draws, backend),
         _refill=refill,

@@ -95,6 +95,7 @@ class Result:
     variant: str | None = None
     achieved_rate: float | None = None  # share of the weights removed
     nnz: int | None = None  # weights kept
+    pattern: str | None = None  # CRC-32 of the mask, which tells one pruning from another
     bytes: int | None = None  # the contender's operands
     prepare_s: float | None = None
     error: float | None = None
@@ -111,10 +112,13 @@ class Result:
 
     @classmethod
     def from_record(cls, line: dict[str, Any]) -> Self:
-        """Read a line of a run file; raises KeyError or TypeError where it is none."""
+        """Read a line of a run file; raises KeyError or TypeError where it is none.
+
+        What it lacks of the fields that have a default is what an older gpuprune did not know.
+        """
         own = {f.name for f in fields(cls)} - {"case", "timing"}
         return cls(
-            **{name: line[name] for name in own},
+            **{name: line[name] for name in own & line.keys()},
             case=Case(**line["case"]),
             timing=_timing(line) if line["samples_s"] is not None else None,
         )

@@ -26,6 +26,12 @@ class Phase:
     gathered_from: float = 0.0  # bytes they lie in: the smallest cache that holds these serves
     kept: float = 0.0  # bytes to and from a core's own cache or shared memory, such as sums
 
+    def __post_init__(self) -> None:
+        """Refuse amounts that cannot be."""
+        amounts = (self.moved, self.flops, self.gathered, self.gathered_from, self.kept)
+        if not all(amount >= 0 for amount in amounts):
+            raise ValueError(f"a phase of less than nothing: {self}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -35,6 +41,11 @@ class Work:
     starts: int = 0  # besides the call's: of further kernels on a GPU, of threads on a CPU
     cores: float = 1.0  # share of the device's cores that take part
     lanes: float = 1.0  # share of the vectors' lanes that its instructions fill
+
+    def __post_init__(self) -> None:
+        """Refuse shares that cannot be."""
+        if not (0 < self.cores <= 1 and 0 < self.lanes <= 1 and self.starts >= 0):
+            raise ValueError(f"no such share of a device: {self}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from gpuprune.backends import Backend
 from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE, PREPARING, Problem, load_weights, make_problems
+from gpuprune.problem import AFTER, BEFORE, PREPARING, Trial, load_weights, make_trials
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.roofline import predict, roofline
 
@@ -97,13 +97,13 @@ def warm_up(prepares: Mapping[str, Prepare], case: Case, backend: Backend) -> No
     What goes wrong here goes wrong again, and is reported, on the first real case.
     """
     small = replace(case, rows=64, cols=64, rate=0.5, weights=None, as_is=False)
-    for problem in make_problems([small], backend):
+    for trial in make_trials([small], backend):
         for prepare in prepares.values():
             try:
-                for prepared in prepare(problem, backend):
+                for prepared in prepare(trial.problem, backend):
                     prepared.multiply()
                 backend.synchronize()
-            except Exception:  # noqa: S112
+            except timing.FAILURES:
                 continue
 
 
@@ -119,8 +119,8 @@ def run(
 
     `prepares` maps the name of each contender to its `prepare`, the dense baseline among them.
     """
-    for problem in make_problems(cases, backend):
-        yield _run_case(problem, prepares, backend, contract, calibration, stopwatch)
+    for trial in make_trials(cases, backend):
+        yield _run_case(trial, prepares, backend, contract, calibration, stopwatch)
 
 
 @dataclass
@@ -136,7 +136,7 @@ class _Entry:
 
 
 def _run_case(
-    problem: Problem,
+    trial: Trial,
     prepares: Mapping[str, Prepare],
     backend: Backend,
     contract: Contract,
@@ -144,47 +144,51 @@ def _run_case(
     stopwatch: Stopwatch,
 ) -> list[Result]:
     entries = {
-        name: _enter(name, prepare, problem, backend, contract, stopwatch)
+        name: _enter(name, prepare, trial, backend, contract, stopwatch)
         for name, prepare in prepares.items()
     }
-    problem.renew(BEFORE)
-    stopwatch.run(lambda: _time(entries, backend, contract))
+    stopwatch.run(lambda: _time(entries, trial, backend, contract))
     for entry in entries.values():
-        _verify_again(entry, problem, backend)
-    return [_with_model(entry, problem, contract, calibration) for entry in entries.values()]
+        _verify_again(entry, trial, backend)
+    return [_with_model(entry, trial, contract, calibration) for entry in entries.values()]
 
 
 def _enter(
     name: str,
     prepare: Prepare,
-    problem: Problem,
+    trial: Trial,
     backend: Backend,
     contract: Contract,
     stopwatch: Stopwatch,
 ) -> _Entry:
     """Prepare a contender, verify every variant, and keep the fastest that is right."""
     result = Result(
-        case=problem.case,
+        case=trial.case,
         contender=name,
         status="ok",
-        achieved_rate=problem.achieved_rate,
-        nnz=problem.nnz,
+        achieved_rate=trial.achieved_rate,
+        nnz=trial.nnz,
+        pattern=trial.pattern,
     )
     entry = _Entry(result)
     try:
-        problem.renew(PREPARING)
+        trial.renew(PREPARING)
         start = time.perf_counter()
-        variants = prepare(problem, backend)
+        variants = prepare(trial.problem, backend)
         backend.synchronize()
         prepare_s = time.perf_counter() - start
-        checked = [(one, *_verify(one, problem, backend, BEFORE)) for one in variants]
+        _require_variants(variants)
+        checked = [(one, *_verify(one, trial, backend, BEFORE)) for one in variants]
         right = [(one, error) for one, error, wrong in checked if not wrong]
         rejected = [f"{one.variant}: {wrong}" for one, _, wrong in checked if wrong]
         if not right:
             entry.reject("wrong", "; ".join(rejected))
             return entry
         works = [one for one, _ in right]
-        best = stopwatch.run(lambda: timing.fastest(works, backend, cold=contract.cache == "cold"))
+        cold = contract.cache == "cold"
+        best = stopwatch.run(
+            lambda: timing.fastest(works, backend, cold=cold, renew=trial.shuffle)
+        )
         entry.prepared, error = right[best]
         entry.result = replace(
             result,
@@ -196,18 +200,27 @@ def _enter(
         )
     except NotApplicable as why:
         entry.reject("skipped", str(why))
-    except Exception as error:  # a contender's failure is a result
-        problem.restore()
+    except timing.FAILURES as error:
+        trial.restore()
         entry.reject("failed", f"{type(error).__name__}: {error}")
     return entry
 
 
-def _verify_again(entry: _Entry, problem: Problem, backend: Backend) -> None:
+def _require_variants(variants: object) -> None:
+    """Raise ValueError unless a contender returned what can be timed."""
+    if not isinstance(variants, list) or not variants:
+        raise ValueError(f"prepare returned {variants!r}, and no list of what can be timed")
+    for one in variants:
+        if not isinstance(one, Prepared):
+            raise ValueError(f"prepare returned {one!r}, which is not a Prepared")
+
+
+def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     if entry.prepared is None:
         return
     try:
-        error, wrong = _verify(entry.prepared, problem, backend, AFTER)
-    except Exception as failure:
+        error, wrong = _verify(entry.prepared, trial, backend, AFTER)
+    except timing.FAILURES as failure:
         entry.reject("failed", f"after timing: {type(failure).__name__}: {failure}")
         return
     if wrong:
@@ -217,62 +230,75 @@ def _verify_again(entry: _Entry, problem: Problem, backend: Backend) -> None:
 
 
 def _verify(
-    prepared: Prepared, problem: Problem, backend: Backend, draw: int
+    prepared: Prepared, trial: Trial, backend: Backend, draw: int
 ) -> tuple[float, str | None]:
     """Multiply fresh activations; return the error, and what is wrong with the product if so."""
     backend.delay()  # a product on another stream overtakes the activations, and shows
-    problem.renew(draw)
-    product = backend.numpy(prepared.multiply())
-    shape = (problem.case.rows, problem.case.batch)
+    trial.renew(draw)
+    answer, array = prepared.multiply(), backend.xp.ndarray
+    if type(answer) is not array:  # something lazy would do its work where nobody takes the time
+        found, wanted = type(answer).__qualname__, f"{array.__module__}.{array.__qualname__}"
+        return float("nan"), f"the product is a {found}, not a {wanted}"
+    product = backend.numpy(answer)
+    shape = (trial.case.rows, trial.case.batch)
     if product.shape != shape:
         return float("nan"), f"the product is {product.shape}, not {shape}"
-    if problem.restore():
+    if trial.restore():
         return float("nan"), "it changed the weights it was given"
-    error = problem.error(product, draw)
-    tolerance = TOLERANCE[prepared.precision or problem.case.dtype]
+    error = trial.error(product, draw)
+    tolerance = TOLERANCE[prepared.precision or trial.case.dtype]
     if not error <= tolerance:
         return error, f"its error is {error:.1e}, and a right product's at most {tolerance:.0e}"
     return error, None
 
 
-def _time(entries: Mapping[str, _Entry], backend: Backend, contract: Contract) -> None:
+def _time(
+    entries: Mapping[str, _Entry], trial: Trial, backend: Backend, contract: Contract
+) -> None:
     works = {name: one.prepared for name, one in entries.items() if one.prepared is not None}
     before = backend.neighbours()
-    timings = timing.measure(works, backend, contract)
+    timings = timing.measure(works, backend, contract, trial.shuffle)
     disturbance = before or backend.neighbours()
     for name, taken in timings.items():
         entry = entries[name]
         if isinstance(taken, timing.HostBound):
             entry.reject("host_bound", str(taken))
-        elif isinstance(taken, Exception):
-            entry.reject("failed", f"while timed: {type(taken).__name__}: {taken}")
-        else:
-            taken = _with_call(taken, works[name], backend, contract)
-            status: Status = "disturbed" if disturbance else "ok"
-            entry.result = replace(
-                entry.result,
-                status=status,
-                reason=disturbance or entry.result.reason,
-                timing=taken,
-            )
+            continue
+        try:
+            if isinstance(taken, BaseException):
+                raise taken
+            taken = _with_call(taken, works[name], trial, backend, contract)
+        except timing.FAILURES as failure:
+            entry.reject("failed", f"while timed: {type(failure).__name__}: {failure}")
+            continue
+        status: Status = "disturbed" if disturbance else "ok"
+        entry.result = replace(
+            entry.result,
+            status=status,
+            reason=disturbance or entry.result.reason,
+            timing=taken,
+        )
 
 
-def _with_call(taken: Timing, prepared: Prepared, backend: Backend, contract: Contract) -> Timing:
+def _with_call(
+    taken: Timing, prepared: Prepared, trial: Trial, backend: Backend, contract: Contract
+) -> Timing:
     if prepared.call is None:
         return taken
     call = replace(prepared, multiply=prepared.call)
-    return replace(taken, call_samples_s=timing.measure_call(call, backend, contract))
+    samples = timing.measure_call(call, backend, contract, trial.shuffle)
+    return replace(taken, call_samples_s=samples)
 
 
 def _with_model(
-    entry: _Entry, problem: Problem, contract: Contract, calibration: Calibration
+    entry: _Entry, trial: Trial, contract: Contract, calibration: Calibration
 ) -> Result:
     """Set beside a time what its contender's work should take, and any product at least."""
     if (prepared := entry.prepared) is None:
         return entry.result
-    cache, precision = contract.cache, prepared.precision or problem.case.dtype
-    weights = prepared.multiplied or problem.nnz
-    least = roofline(problem.case, weights, calibration, cache=cache, precision=precision)
+    cache, precision = contract.cache, prepared.precision or trial.case.dtype
+    weights = prepared.multiplied or trial.nnz
+    least = roofline(trial.case, weights, calibration, cache=cache, precision=precision)
     own = prepared.work and predict(prepared.work, calibration, cache=cache, precision=precision)
     return replace(
         entry.result,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from gpuprune.backends import Backend, Sample, Timeable
+from gpuprune.backends import Backend, Sample, Timeable, unchanged
 from gpuprune.records import Contract, StoppedBy, Timing
 from gpuprune.stats import relative_standard_error
 
@@ -17,11 +17,21 @@ _BRIEF_SAMPLES = 3
 _CLEARLY_SLOWER = 1.3  # than the fastest: no further sample decides between the two
 
 
+# What a contender does wrong, a call of sys.exit among it: its result, and not the end of the run.
+FAILURES = (Exception, SystemExit)
+
+
 class HostBound(Exception):
     """The device waits for the host however long it is held up: it has no time of its own."""
 
 
-def fastest(works: Sequence[Timeable], backend: Backend, *, cold: bool) -> int:
+def fastest(
+    works: Sequence[Timeable],
+    backend: Backend,
+    *,
+    cold: bool,
+    renew: Callable[[], None] = unchanged,
+) -> int:
     """Return the index of the fastest of several, by a few interleaved samples after a warm-up."""
     if len(works) == 1:
         return 0
@@ -30,7 +40,7 @@ def fastest(works: Sequence[Timeable], backend: Backend, *, cold: bool) -> int:
     bests = [float("inf")] * len(works)
     for _ in range(_BRIEF_SAMPLES):
         bests = [
-            min(best, backend.sample(work, cold=cold).seconds)
+            min(best, backend.sample(work, cold=cold, renew=renew).seconds)
             for best, work in zip(bests, works, strict=True)
         ]
         first, second = sorted(bests)[:2]
@@ -43,10 +53,12 @@ def measure(
     works: Mapping[str, Timeable],
     backend: Backend,
     contract: Contract,
+    renew: Callable[[], None] = unchanged,
     clock: Callable[[], float] = time.monotonic,
-) -> dict[str, Timing | Exception]:
+) -> dict[str, Timing | BaseException]:
     """Time all `works` side by side, A B A B, so that a drift meets all of them alike.
 
+    `renew` writes other operands before each timed call, so that no product can be remembered.
     Stops when each has the contract's number of samples or precision, or the time is spent.
     Returns for every name a Timing, or why there is none: HostBound, or what `multiply` raised.
     """
@@ -59,18 +71,21 @@ def measure(
         while (stopped_by := _stop(collected, contract, clock() >= deadline)) is None:
             for name, work in works.items():
                 if collected[name].failure is None:
-                    collected[name].take(work, backend, cold=cold)
+                    collected[name].take(work, backend, renew, cold=cold)
     return {
         name: one.failure or one.timing(contract, stopped_by) for name, one in collected.items()
     }
 
 
-def measure_call(work: Timeable, backend: Backend, contract: Contract) -> tuple[float, ...]:
+def measure_call(
+    work: Timeable, backend: Backend, contract: Contract, renew: Callable[[], None] = unchanged
+) -> tuple[float, ...]:
     """Time what a user of a library would write, host overhead included; in seconds."""
     work.multiply()
     cold = contract.cache == "cold"
     return tuple(
-        backend.sample_call(work, cold=cold).seconds for _ in range(contract.call_samples)
+        backend.sample_call(work, cold=cold, renew=renew).seconds
+        for _ in range(contract.call_samples)
     )
 
 
@@ -79,17 +94,19 @@ class _Collected:
     samples: list[Sample] = field(default_factory=list)
     host_bound: int = 0
     host_bound_in_a_row: int = 0
-    failure: Exception | None = None
+    failure: BaseException | None = None
 
     def try_to(self, function: Callable[[], Any]) -> Any:
         try:
             return function()
-        except Exception as error:
+        except FAILURES as error:
             self.failure = error
             return None
 
-    def take(self, work: Timeable, backend: Backend, *, cold: bool) -> None:
-        sample = self.try_to(lambda: backend.sample(work, cold=cold))
+    def take(
+        self, work: Timeable, backend: Backend, renew: Callable[[], None], *, cold: bool
+    ) -> None:
+        sample = self.try_to(lambda: backend.sample(work, cold=cold, renew=renew))
         if sample is None:
             return
         if not sample.host_bound:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from gpuprune.backends import Backend, open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli
-from gpuprune.problem import Problem, make_problems
+from gpuprune.problem import Trial, make_trials
 from gpuprune.records import Case
 
 
@@ -42,11 +42,11 @@ def cpu() -> Iterator[Backend]:
     backend.close()
 
 
-def problem_of(backend: Backend, **changes: object) -> Problem:
+def problem_of(backend: Backend, **changes: object) -> Trial:
     """Make the arrays of a small case."""
     values = {"rows": 24, "cols": 40, "batch": 5, "rate": 0.8, "group": 4} | changes
-    (problem,) = make_problems([Case(**values)], backend)
-    return problem
+    (trial,) = make_trials([Case(**values)], backend)
+    return trial
 
 
 def json_rows(result: Result) -> list[dict[str, object]]:

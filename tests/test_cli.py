@@ -328,6 +328,34 @@ def test_a_reader_that_has_enough_is_no_error():
     assert json.loads(done.stdout)["contender"] == "dense"
 
 
+@pytest.mark.parametrize("arguments", ["--help", "--version", "info", "bench --help"])
+def test_a_reader_that_wants_nothing_is_no_error(arguments):
+    done = shell(f"{sys.executable} -m gpuprune {arguments} | true; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["--help", f"bench {' '.join(SMALL)} -q"])
+def test_output_that_cannot_be_written_is_an_error(arguments):
+    hint = "Hint: check where the output goes\n"
+    done = shell(f"{sys.executable} -m gpuprune {arguments} > /dev/full")
+    message = "Error: cannot write to stdout: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, message + hint)
+    done = shell(f"{sys.executable} -m gpuprune {arguments} >&-")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: stdout is closed")
+
+
+def shell(command):
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+
+def test_the_bare_command_shows_its_help_and_is_bad_usage(run):
+    result = run()
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == run("--help").stdout
+
+
 def test_a_full_disk_keeps_what_was_measured(tmp_path):
     path = tmp_path / "run.jsonl"
     done = subprocess.run(

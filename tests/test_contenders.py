@@ -139,6 +139,31 @@ def test_the_contender_of_the_how_to_is_right_and_predicted(run, monkeypatch, tm
     sys.modules.pop("gpuprune.contenders.of_the_how_to", None)
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def prepare(:", "SyntaxError: "),
+        ("import nothing_of_this_name", "ModuleNotFoundError: "),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ('"""It prepares nothing."""', "AttributeError: "),
+    ],
+)
+def test_a_file_that_is_no_contender_fails_alone_and_is_named(
+    run, monkeypatch, tmp_path, text, reason
+):
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
+    result = run("bench", "--device", "fake", "--shape", "8x8x2", "--rates", "0.5", "--groups",
+                 "1", "--contenders", "broken,csr", "--format", "json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = {row["contender"]: row for row in json_rows(result)}
+    assert found["csr"]["status"] == "ok"
+    assert found["broken"]["status"] == "failed"
+    assert found["broken"]["reason"].startswith(reason)
+    assert f"Warning: broken failed in every case: {reason}" in result.stderr
+    sys.modules.pop("gpuprune.contenders.broken", None)
+
+
 def test_help_lists_every_contender(run):
     text = " ".join(run("bench", "--help").stdout.split())
     for name in contenders.names():

@@ -5,7 +5,7 @@ import pytest
 
 from gpuprune import pruning
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE, PREPARING, load_weights, make_problems
+from gpuprune.problem import AFTER, BEFORE, PREPARING, load_weights, make_trials
 from gpuprune.records import Case
 from tests.conftest import problem_of
 
@@ -32,6 +32,9 @@ def test_a_seed_gives_the_same_arrays_again_and_another_seed_others(fake):
     np.testing.assert_array_equal(first.weights, again.weights)
     np.testing.assert_array_equal(first.activations, again.activations)
     assert not np.array_equal(first.activations, other.activations)
+    assert first.pattern == again.pattern
+    assert first.pattern != other.pattern  # though as many weights are kept
+    assert first.nnz == other.nnz
 
 
 def test_every_draw_of_activations_differs_and_both_orders_hold_it(fake):
@@ -124,9 +127,9 @@ def test_a_sweep_makes_the_same_arrays_as_case_by_case(fake):
         for group in (1, 4)
         for rate in (0.5, 0.9)
     ]
-    together = [(p.weights.copy(), p.mask.copy()) for p in make_problems(cases, fake)]
+    together = [(p.weights.copy(), p.mask.copy()) for p in make_trials(cases, fake)]
     for case, (weights, mask) in zip(cases, together, strict=True):
-        (alone,) = make_problems([case], fake)
+        (alone,) = make_trials([case], fake)
         np.testing.assert_array_equal(alone.weights, weights)
         np.testing.assert_array_equal(alone.mask, mask)
 

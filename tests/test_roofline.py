@@ -93,6 +93,22 @@ def test_without_the_rates_of_a_newer_run_nothing_is_predicted():
     assert predict(work, CALIBRATION, cache="cold", precision="float64") is None
 
 
+@pytest.mark.parametrize(
+    "state",
+    [
+        lambda: Phase(moved=-1),
+        lambda: Phase(moved=1, flops=-1),
+        lambda: Phase(moved=1, kept=float("nan")),
+        lambda: Work(phases=(), cores=0),
+        lambda: Work(phases=(), cores=1.5),
+        lambda: Work(phases=(), lanes=float("nan")),
+    ],
+)
+def test_work_that_cannot_be_is_refused_where_it_is_stated(state):
+    with pytest.raises(ValueError, match=r"less than nothing|no such share"):
+        state()
+
+
 LAYER = {"rows": 256, "cols": 192, "batch": 50}
 RATES = (1.0, 0.9, 0.5, 0.0)
 

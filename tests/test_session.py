@@ -167,7 +167,8 @@ def test_a_stopped_run_loses_nothing_that_was_measured(tmp_path, number):
     assert read(path).end is None
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert f"Interrupted. {len(results)} results are safe" in stderr
+        assert f"{len(results)} results safe" in stderr
+        assert stderr.endswith("\nInterrupted.\n")
         assert "Speedup of csr over dense" in stdout
     kept = path.read_bytes()
     done = subprocess.run(

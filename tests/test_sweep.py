@@ -1,3 +1,8 @@
+import re
+import sys
+from collections import Counter
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +12,11 @@ from gpuprune.backends.fake import FakeBackend
 from gpuprune.config import load, paper
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.errors import GpupruneError
+from gpuprune.problem import AFTER, Problem
 from gpuprune.records import Case, Contract
 from gpuprune.sweep import Stopwatch, check_memory, plan, run, warm_up
 from tests.cheats import CHEATS
+from tests.conftest import problem_of
 
 CASE = Case(rows=64, cols=96, batch=7, rate=0.8, group=1)
 DENSE = contenders.load("dense")
@@ -37,6 +44,100 @@ def test_a_cheat_is_wrong_and_has_no_time(fake, cheat):
     # Whoever comes after it is measured as if it had not been there.
     assert found["honest"].status == "ok"
     assert found["dense"].status == "ok"
+
+
+@pytest.mark.parametrize("cache", ["cold", "warm"])
+def test_no_timed_product_can_be_remembered(cpu, cache):
+    counts = Counter()
+
+    def remembers(problem, backend):
+        products = {}
+
+        def multiply():
+            key = problem.activations.tobytes()
+            counts["hit" if key in products else "miss"] += 1
+            if key not in products:
+                products[key] = problem.weights @ problem.activations
+            return products[key]
+
+        return [Prepared(multiply=multiply)]
+
+    found = measure(cpu, contract=Contract(samples=9, cache=cache), remembers=remembers)
+    assert found["remembers"].status == "ok"
+    assert counts["miss"] >= 9 + 2  # and the two verifications
+    # With warm caches the call that warms them finds the operands of the sample before.
+    assert counts["hit"] <= (1 if cache == "cold" else 12)
+
+
+def test_a_contender_sees_nothing_that_tells_what_is_expected(fake):
+    def looks(problem, backend):
+        assert type(problem) is Problem
+        assert not [name for name in vars(problem) if name.startswith("_")]
+        return honest(problem, backend)
+
+    assert measure(fake, looks=looks)["looks"].status == "ok"
+
+
+def test_activations_of_the_last_check_cannot_be_foreseen(fake):
+    def draw():
+        trial = problem_of(fake)
+        trial.renew(AFTER)
+        return trial.activations.tobytes()
+
+    assert draw() != draw()
+
+
+@pytest.mark.parametrize(
+    ("returned", "reason"),
+    [
+        ([], r"prepare returned \[\], and no list of what can be timed"),
+        (None, "prepare returned None, and no list of what can be timed"),
+        (["csr"], "prepare returned 'csr', which is not a Prepared"),
+    ],
+)
+def test_a_contender_that_returns_nothing_to_time_is_failed_with_a_reason(fake, returned, reason):
+    found = measure(fake, odd=lambda problem, backend: returned)["odd"]
+    assert found.status == "failed"
+    assert re.search(reason, found.reason)
+
+
+def test_a_negative_size_is_a_failure(fake):
+    found = measure(fake, odd=lambda problem, backend: [Prepared(multiply=list, bytes=-1)])["odd"]
+    assert (found.status, found.reason) == ("failed", "ValueError: bytes is -1")
+
+
+def test_a_contender_that_exits_ends_itself_alone(fake):
+    def leaves(problem, backend):
+        raise SystemExit(0)
+
+    def leaves_later(problem, backend):
+        (prepared,) = honest(problem, backend)
+        calls = []
+
+        def multiply():
+            calls.append(1)
+            if len(calls) > 2:
+                sys.exit(0)
+            return prepared.multiply()
+
+        return [Prepared(multiply=multiply)]
+
+    def leaves_in_its_call(problem, backend):
+        (prepared,) = honest(problem, backend)
+        return [replace(prepared, call=sys.exit)]
+
+    found = measure(
+        fake,
+        leaves=leaves,
+        leaves_later=leaves_later,
+        leaves_in_its_call=leaves_in_its_call,
+        honest=honest,
+    )
+    assert found["leaves"].reason == "SystemExit: 0"
+    assert found["leaves_later"].reason == "while timed: SystemExit: 0"
+    assert found["leaves_in_its_call"].reason == "while timed: SystemExit: "
+    assert {one.status for name, one in found.items() if "leaves" in name} == {"failed"}
+    assert found["honest"].status == found["dense"].status == "ok"
 
 
 def test_an_honest_contender_has_time_error_and_facts(fake):

@@ -40,7 +40,7 @@ def noisy(centre):
 
 def measured(contract, clock=lambda: 0.0, **samples):
     works = {name: Work(name, []) for name in samples}
-    return measure(works, scripted(**samples), contract, clock)
+    return measure(works, scripted(**samples), contract, clock=clock)
 
 
 def test_steady_samples_stop_at_the_least_number():
@@ -72,7 +72,7 @@ def test_a_number_of_samples_is_met_exactly():
 def test_works_take_turns_so_that_drift_meets_all_of_them():
     calls = []
     works = {name: Work(name, [], calls=calls) for name in ("dense", "csr")}
-    measure(works, scripted(dense=[1.0], csr=[2.0]), Contract(samples=2), lambda: 0.0)
+    measure(works, scripted(dense=[1.0], csr=[2.0]), Contract(samples=2), clock=lambda: 0.0)
     assert calls == ["dense", "csr"] * 3  # a warm-up and two samples
 
 
@@ -105,7 +105,7 @@ def test_a_work_that_fails_while_timed_leaves_the_others_their_time():
                 raise RuntimeError("out of memory")
 
     works = {"dense": Work("dense", []), "csr": Failing("csr", [])}
-    found = measure(works, scripted(dense=[1.0], csr=[1.0]), Contract(), lambda: 0.0)
+    found = measure(works, scripted(dense=[1.0], csr=[1.0]), Contract(), clock=lambda: 0.0)
     assert len(found["dense"].samples_s) == 10
     assert str(found["csr"]) == "out of memory"
 

@@ -23,6 +23,10 @@ class Timeable(Protocol):
         """Size of the operands."""
 
 
+def unchanged() -> None:
+    """Leave the operands of a work as they are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
     """One timed call."""
@@ -57,10 +61,18 @@ class Backend(Protocol):
     def synchronize(self) -> None:
         """Wait until the device has finished everything."""
 
-    def sample(self, work: Timeable, *, cold: bool) -> Sample:
-        """Time one call of `work.multiply` on the device alone, with evicted caches if `cold`."""
+    def sample(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
+        """Time one call of `work.multiply` on the device alone, with evicted caches if `cold`.
 
-    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+        `renew` gives the work operands that it has not met; it is called before the timed call,
+        and not timed.
+        """
+
+    def sample_call(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call until its result is there, the host's work included."""
 
     def neighbours(self) -> str | None:

@@ -13,7 +13,7 @@ from numba import njit, prange
 from threadpoolctl import threadpool_limits
 
 from gpuprune import environment
-from gpuprune.backends import Array, Sample, Timeable
+from gpuprune.backends import Array, Sample, Timeable, unchanged
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Calibration
 from gpuprune.steps import Step, aligned_zeros, registers
@@ -75,7 +75,9 @@ class CpuBackend:
     def synchronize(self) -> None:
         """Do nothing, as `delay`."""
 
-    def sample(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call, in seconds of the wall clock.
 
         With warm caches it is called once before, because what others do in between leaves their
@@ -83,16 +85,20 @@ class CpuBackend:
         """
         time.sleep(_SETTLE_S)
         if cold:
+            renew()
             _read(self._eviction)
         else:
             work.multiply()
+            renew()
         start = time.perf_counter_ns()
         work.multiply()
         return Sample(seconds=(time.perf_counter_ns() - start) * 1e-9)
 
-    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample_call(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call: on the host there is no difference."""
-        return self.sample(work, cold=cold)
+        return self.sample(work, cold=cold, renew=renew)
 
     def neighbours(self) -> str | None:
         """Return None: other processes on a CPU show as spread, not by name."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuprune.backends import Array, Sample, Timeable
+from gpuprune.backends import Array, Sample, Timeable, unchanged
 from gpuprune.records import Calibration
 
 
@@ -46,14 +46,19 @@ class FakeBackend:
     def synchronize(self) -> None:
         """Do nothing."""
 
-    def sample(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Multiply, and ask the clock how long it took."""
+        renew()
         work.multiply()
         return self._clock(work)
 
-    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample_call(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Take as long as `sample` does."""
-        return self.sample(work, cold=cold)
+        return self.sample(work, cold=cold, renew=renew)
 
     def neighbours(self) -> str | None:
         """Return None: nobody else is here."""

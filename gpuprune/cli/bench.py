@@ -38,7 +38,7 @@ def bench(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Time sparse against dense products at each pruning rate and group size.
+    """Time sparse against dense at each pruning rate and group size.
 
     Without options it runs the paper's sweep: 4096x4096 weights times 50 columns, float32, rates
     0.80 to 0.98, groups of 1 to 64. Results go to stdout, everything else to stderr.

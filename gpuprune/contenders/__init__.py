@@ -38,6 +38,11 @@ class Prepared:
     multiplied: int | None = None  # weights that it multiplies, where more than the kept ones
     work: Work | None = None  # that a product takes; without it no time is predicted
 
+    def __post_init__(self) -> None:
+        """Refuse a size that cannot be."""
+        if self.bytes < 0:
+            raise ValueError(f"bytes is {self.bytes}")
+
 
 Prepare = Callable[["Problem", Backend], list[Prepared]]
 
@@ -72,13 +77,20 @@ def choose(asked: tuple[str, ...], orientation: str, device: str) -> list[str]:
 
 
 def load(name: str) -> Prepare:
-    """Import a contender and return its `prepare`."""
-    prepare: Prepare = _module(name).prepare
+    """Return the `prepare` of a contender, which imports its file when it is first called.
+
+    So a file that cannot be imported is a contender that fails, and the others go on.
+    """
+
+    def prepare(problem: "Problem", backend: Backend) -> list[Prepared]:
+        prepared: list[Prepared] = _module(name).prepare(problem, backend)
+        return prepared
+
     return prepare
 
 
 def describe(name: str) -> str:
-    """Return the first line of a contender's docstring."""
+    """Return the first line of a contender's docstring; its file must be one to be imported."""
     return (_module(name).__doc__ or "").strip().partition("\n")[0]
 
 

@@ -18,7 +18,7 @@ from gpuprune import contenders, timing
 from gpuprune.backends import Backend, open_backend
 from gpuprune.contenders import NotApplicable
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import Problem, make_problems
+from gpuprune.problem import Trial, make_trials
 from gpuprune.records import Case
 
 NAME = "gpuprune"  # before the number in a range's name
@@ -86,9 +86,9 @@ def run(job: Job, backend: Backend, watch: Watch, tell: Tell) -> None:
     time, too, and the `reason` where there was nothing to watch.
     """
     products = iter(job.ranges)
-    for problem in make_problems(job.cases, backend):
+    for trial in make_trials(job.cases, backend):
         for product in islice(products, len(job.contenders)):
-            told = _run_one(product, problem, backend, watch, cold=job.cold)
+            told = _run_one(product, trial, backend, watch, cold=job.cold)
             tell({"number": product.number, **told})
 
 
@@ -112,10 +112,10 @@ def main(path: Path) -> int:
 
 
 def _run_one(
-    product: Range, problem: Problem, backend: Backend, watch: Watch, *, cold: bool
+    product: Range, trial: Trial, backend: Backend, watch: Watch, *, cold: bool
 ) -> dict[str, str | None]:
     try:
-        variants = contenders.load(product.contender)(problem, backend)
+        variants = contenders.load(product.contender)(trial.problem, backend)
         prepared = variants[timing.fastest(list(variants), backend, cold=cold)]
         prepared.multiply()
         backend.synchronize()
@@ -124,8 +124,8 @@ def _run_one(
             backend.synchronize()
     except NotApplicable as why:
         return {"variant": None, "reason": str(why)}
-    except Exception as error:  # a contender's failure is a result
-        problem.restore()
+    except timing.FAILURES as error:
+        trial.restore()
         return {"variant": None, "reason": f"{type(error).__name__}: {error}"}
     return {"variant": prepared.variant, "reason": None}
 

@@ -6,14 +6,20 @@ from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
-from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.analysis import LOST, by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.stats import relative_spread
-from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+from gpuprune.units import (
+    format_bytes,
+    format_count,
+    format_minutes,
+    format_percent,
+    format_seconds,
+)
 
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
@@ -60,7 +66,7 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
         ["layer", "shape", "rates", "groups", "cases"], rows, markdown=False, left=[0, 2, 3]
     )
     return (
-        f"{layout}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
+        f"{layout}\n\n{format_count(len(cases), 'case')} of {', '.join(contenders)}: "
         f"about {format_minutes(len(cases) * budget_s)} of sampling, more where ten samples take "
         f"longer than {budget_s:g} s."
     )
@@ -71,7 +77,7 @@ def _heading(run: Run, markdown: bool) -> str:
     threads, known = environment["threads"], environment["packages"]
     facts = [
         f"gpuprune {run.version}",
-        environment["device_name"] + (f", {_count(threads, 'thread')}" if threads else ""),
+        environment["device_name"] + (f", {format_count(threads, 'thread')}" if threads else ""),
         *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
         f"{contract.cache} caches",
     ]
@@ -175,6 +181,8 @@ def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown:
         paper = {group: f"{speedup:.2f}x" for group, speedup in PAPER_SPEEDUP.items()}
         columns.append((f"paper at {PAPER_RATE:.2f}", paper))
         title += "; paper: cuSPARSE, cuBLAS, GTX 950M"
+    if any(text == LOST for _, cells in columns for text in cells.values()):
+        title += f"; {LOST}: faster at some rate, slower at a higher one"
     groups = sorted({one.case.group for one in results})
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
     headers = ["group", *(header for header, _ in columns)]
@@ -269,7 +277,7 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )
     for (contender, status, reason), count in reasons.items():
-        cases = f" ({_count(count, 'case')})" if count > 1 else ""
+        cases = f" ({format_count(count, 'case')})" if count > 1 else ""
         lines.append(f"{contender} {status.replace('_', '-')}{cases}: {printable(reason or '')}")
     lines.append(f"Measured at the start: {', '.join(_rates_measured(run.calibration))}.")
     return ["\n".join(lines)]
@@ -284,10 +292,6 @@ def _rates_measured(calibration: Calibration) -> list[str]:
         *(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in calibration.flops_per_s.items()),
         f"empty call {format_seconds(calibration.empty_s)}",
     ]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _rates(cases: Iterable[Case]) -> set[float]:

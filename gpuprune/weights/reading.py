@@ -89,11 +89,11 @@ def _load(tensor: Tensor) -> NDArray[Any]:
 
 def _split(source: str) -> tuple[Path, str | None]:
     file, separator, name = source.partition(_SEPARATOR)
-    if not file or (separator and not name):
+    if not file:
         raise GpupruneError(
-            f"{quote(source)} does not name a file and a tensor", hint="write FILE::TENSOR or FILE"
+            f"{quote(source)} does not name a file", hint="write FILE::TENSOR or FILE"
         )
-    return Path(file), name or None
+    return Path(file), name if separator else None  # an empty name is one, too
 
 
 def _choose(

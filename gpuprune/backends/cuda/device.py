@@ -1,12 +1,13 @@
 """CuPy on one GPU and one stream of its own."""
 
+from collections.abc import Callable
 from typing import Any
 
 import cupy
 from cupy.cuda import runtime
 from cupy_backends.cuda.libs import cusparse
 
-from gpuprune.backends import Array, Sample, Timeable
+from gpuprune.backends import Array, Sample, Timeable, unchanged
 from gpuprune.backends.cuda import calibration, cublas
 from gpuprune.backends.cuda.nvml import NvmlDevice
 from gpuprune.backends.cuda.requirements import cuda_version
@@ -84,13 +85,17 @@ class CudaBackend:
         """Wait for all streams."""
         runtime.deviceSynchronize()
 
-    def sample(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call between two events, queued while the device is held up."""
-        return self._sampler.sample(work, cold=cold)
+        return self._sampler.sample(work, cold=cold, renew=renew)
 
-    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample_call(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call by the host's clock, until the device has done everything."""
-        return self._sampler.sample_call(work, cold=cold)
+        return self._sampler.sample_call(work, cold=cold, renew=renew)
 
     def neighbours(self) -> str | None:
         """Name other processes that compute on this GPU, as far as NVML shows them."""

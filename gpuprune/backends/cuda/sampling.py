@@ -5,7 +5,7 @@ spins, the host queues the work; the device then runs it without waiting for the
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,7 +14,7 @@ import cupy
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuprune.backends import Sample, Timeable
+from gpuprune.backends import Sample, Timeable, unchanged
 
 SHORTEST_SPIN_S = 1e-3
 LONGEST_SPIN_S = 0.1  # a host that is slower still computes instead of queueing
@@ -42,19 +42,24 @@ class Sampler:
         """What a flush overwrites."""
         return int(self._eviction.nbytes)
 
-    def sample(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call; after several tries host-bound, if it cannot be queued in time."""
         spin_s = self._spins_s.get(work, SHORTEST_SPIN_S)
         while True:
-            sample, enqueue_s = self._try(work, spin_s, cold=cold)
+            sample, enqueue_s = self._try(work, spin_s, renew, cold=cold)
             is_last_try = not sample.host_bound or spin_s >= LONGEST_SPIN_S
             spin_s = next_spin_s(spin_s, enqueue_s, host_bound=sample.host_bound)
             if is_last_try:
                 self._spins_s[work] = spin_s
                 return sample
 
-    def sample_call(self, work: Timeable, *, cold: bool) -> Sample:
+    def sample_call(
+        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+    ) -> Sample:
         """Time one call by the host's clock, from an idle device until it is idle again."""
+        renew()
         if cold:
             self._flush()
         cupy.cuda.runtime.deviceSynchronize()
@@ -67,12 +72,16 @@ class Sampler:
         """Hold up the stream."""
         self._spin_kernel((1,), (1,), (np.uint64(seconds * 1e9),), stream=self._stream)
 
-    def _try(self, work: Timeable, spin_s: float, *, cold: bool) -> tuple[Sample, float]:
+    def _try(
+        self, work: Timeable, spin_s: float, renew: Callable[[], None], *, cold: bool
+    ) -> tuple[Sample, float]:
         """Take a sample behind a spin; returns how long the work took to queue, too."""
         if cold:
+            renew()
             self._flush()
         else:
             work.multiply()  # the contender before this one left other values in the cache
+            renew()
         self._stamp(self._early)  # the clock's average includes the spin: work may be too short
         self.spin(spin_s)
         self._spun.record(self._stream)
