@@ -1,8 +1,9 @@
 """Groups along rows beside groups down columns: which of the two is faster where.
 
 Reads two runs of the same layer, one of each orientation, and prints for every rate and group
-size how much faster the product made for column groups is than the one made for row groups,
-measured and predicted, and what each gains over dense.
+size what each product gains over dense, and how much more the one made for column groups gains
+than the one made for row groups, measured and predicted. Each gain is over the dense product of
+its own case, which was timed by turns with it: so the two runs need not be equally fast.
 
     gpuprune bench --device cpu --orientation row --output row.jsonl
     gpuprune bench --device cpu --orientation column --output column.jsonl
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from gpuprune import report, session
 from gpuprune.analysis import median_s, sparse_contenders, speedups
+from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result, Run
 
 _SAME = ("node", "device", "device_name", "threads", "packages")
@@ -31,11 +33,10 @@ def main() -> None:
     if problem := _incomparable(row_run, column_run):
         sys.exit(f"these two runs differ in their {problem}")
     print(_heading(row_run, by_row[0].case))
-    rows, columns = _own(by_row, "row_group"), _own(by_column, "column_group")
-    print("\nTime of row_group over column_group (above 1, column groups are faster), measured:\n")
-    print(_grid(_ratios(rows, columns, median_s)))
-    print("\nThe same, predicted:\n")
-    print(_grid(_ratios(rows, columns, lambda one: one.predicted_s)))
+    print("\nGain of column_group over that of row_group (above 1, column groups are faster):\n")
+    print(_grid(_ratios(*(_gains(results, median_s) for results in (by_row, by_column)))))
+    if predicted := _ratios(*(_gains(results, _predicted_s) for results in (by_row, by_column))):
+        print(f"\nThe same, predicted:\n\n{_grid(predicted)}")
     for orientation, results in (("row", by_row), ("column", by_column)):
         for name in sparse_contenders(results):
             print(f"\nSpeedup of {name} over dense, {orientation} groups:\n")
@@ -58,22 +59,22 @@ def _heading(run: Run, case: Case) -> str:
     )
 
 
-def _own(results: list[Result], name: str) -> dict[Case, Result]:
-    """Return a contender's results by case, the orientation left out."""
-    return {replace(one.case, orientation=""): one for one in results if one.contender == name}
+def _predicted_s(result: Result) -> float | None:
+    return result.predicted_s
 
 
-def _ratios(
-    rows: Mapping[Case, Result],
-    columns: Mapping[Case, Result],
-    seconds: Callable[[Result], float | None],
-) -> dict[Case, float]:
-    found = {}
-    for case, one in rows.items():
-        own, other = seconds(one), seconds(columns[case]) if case in columns else None
-        if own and other:
-            found[case] = own / other
-    return found
+def _gains(results: list[Result], seconds: Callable[[Result], float | None]) -> dict[Case, float]:
+    """Return the gain over dense of the product made for the groups, orientation left out."""
+    taken = {(one.case, one.contender): seconds(one) for one in results}
+    return {
+        replace(case, orientation=""): dense_s / own_s
+        for (case, name), own_s in taken.items()
+        if name == f"{case.orientation}_group" and own_s and (dense_s := taken[case, BASELINE])
+    }
+
+
+def _ratios(rows: Mapping[Case, float], columns: Mapping[Case, float]) -> dict[Case, float]:
+    return {case: columns[case] / gain for case, gain in rows.items() if case in columns}
 
 
 def _grid(values: Mapping[Case, float]) -> str:
