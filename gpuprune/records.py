@@ -13,6 +13,8 @@ Cache = Literal["cold", "warm"]
 Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
+_PLACE = {"node", "device_name", "device_id"}  # of a result; absent in older files
+
 ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -97,6 +99,9 @@ class Result:
     predicted_s: float | None = None
     roofline_s: float | None = None
     bound: str | None = None  # what the roofline says binds
+    node: str | None = None  # who measured it, where a run has several; None: the run's own
+    device_name: str | None = None  # likewise
+    device_id: str | None = None  # what tells the device from its equals, such as a GPU's UUID
     timing: Timing | None = None
 
     def to_record(self) -> dict[str, Any]:
@@ -109,8 +114,11 @@ class Result:
     def from_record(cls, line: dict[str, Any]) -> Self:
         """Read a line of a run file; raises KeyError or TypeError where it is none."""
         own = {f.name for f in fields(cls)} - {"case", "timing"}
+        values: dict[str, Any] = {
+            name: line.get(name) if name in _PLACE else line[name] for name in own
+        }
         return cls(
-            **{name: line[name] for name in own},
+            **values,
             case=Case(**line["case"]),
             timing=_timing(line) if line["samples_s"] is not None else None,
         )

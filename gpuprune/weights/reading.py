@@ -43,6 +43,11 @@ def select(source: str, pattern: str | None = None) -> list[Tensor]:
     return tensors
 
 
+def paths(source: str) -> list[Path]:
+    """List the files that `FILE` or `FILE::TENSOR` stands for."""
+    return [_split(source)[0]]
+
+
 def read(tensor: Tensor) -> NDArray[Any]:
     """Read a matrix: (rows, cols), C order, native byte order, the stored type, all finite."""
     if tensor.is_pattern:
