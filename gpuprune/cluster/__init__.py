@@ -7,10 +7,11 @@ that nothing is lost but the case in hand, whichever side dies.
 """
 
 import os
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
+from gpuprune.cluster.silence import only_this_thread_prints
 from gpuprune.errors import GpupruneError
 
 if TYPE_CHECKING:  # Ray is an extra, and looks at the environment once, when it is imported
@@ -19,9 +20,11 @@ if TYPE_CHECKING:  # Ray is an extra, and looks at the environment once, when it
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # on by default, and it reports to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray 3 does, and warns of
+    "RAY_DEDUP_LOGS": "0",  # else messages are held back, and printed by this thread in the end
 }
 
 
+@contextmanager
 def open_cluster(
     address: str,
     *,
@@ -30,7 +33,7 @@ def open_cluster(
     accelerators: tuple[str, ...],
     deadline_s: float,
     say: Callable[[str], None],
-) -> "closing[Cluster]":
+) -> "Iterator[Cluster]":
     """Connect to a cluster and take its devices; `say` hears what goes wrong meanwhile.
 
     `accelerators` are kinds of GPUs by Ray's names. A case that takes longer than `deadline_s`
@@ -46,4 +49,8 @@ def open_cluster(
             f"--ray needs Ray, and it cannot be imported: {error}",
             hint='pip install "gpuprune[ray]"',
         ) from None
-    return closing(Cluster(address, device, threads, accelerators, deadline_s, say))
+    with (
+        only_this_thread_prints(),
+        closing(Cluster(address, device, threads, accelerators, deadline_s, say)) as cluster,
+    ):
+        yield cluster

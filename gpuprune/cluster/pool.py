@@ -167,7 +167,7 @@ class Pool:
         except ray.exceptions.OutOfMemoryError:
             reason = f"a worker on {member.node} ran out of memory, and Ray killed it"
         except RayError as error:
-            reason = f"a worker on {member.node} was lost ({type(error).__name__})"
+            reason = f"a worker on {member.node} was lost: {_explain(error)}"
         self.discard(member, reason)
         return Lost(reason)
 
@@ -207,3 +207,9 @@ class Pool:
         """Raise GpupruneError where no device is left, with what the last one had."""
         for refusal in self._given_up.values():
             raise GpupruneError(f"no device is left: {refusal.message}", hint=refusal.hint)
+
+
+def _explain(error: RayError) -> str:
+    """Say in a line what Ray says in many: the last one where a worker could not even begin."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return (lines[-1] if "creation task" in lines[0] else lines[0]).rstrip(".")
