@@ -3,14 +3,15 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gpuprune import __version__, contenders, sweep
+from gpuprune import __version__, contenders, sweep, twins, weights
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Executor, Work
@@ -26,6 +27,7 @@ class Job:
     executor: Executor
     cases: list[Case]
     contenders: list[str]  # the dense baseline first
+    twins: dict[Case, Case] = field(default_factory=dict)  # by case: whose time is its own, too
 
 
 @dataclass(kw_only=True)
@@ -44,13 +46,13 @@ class Session:
         job, stopwatch, start = self.job, sweep.Stopwatch(), time.monotonic()
         done = {(one.case, one.contender) for one in self.results}
         work = Work(
-            cases=self.pending,
+            cases=[case for case in self.pending if case not in job.twins],
             done=tuple(self.results),
             contenders=job.contenders,
             contract=self.run.contract,
             calibration=self.run.calibration,
         )
-        for everyone in job.executor.measure(work, stopwatch):
+        for everyone in self._with_twins(job.executor.measure(work, stopwatch)):
             # Where a run was cut off inside a case, only what is missing is added.
             results = [one for one in everyone if (one.case, one.contender) not in done]
             self.results += results
@@ -69,13 +71,29 @@ class Session:
                 }
             )
 
+    def _with_twins(self, measured: Iterable[list[Result]]) -> Iterator[list[Result]]:
+        """Follow the results of a case by those of the cases that are told of it."""
+        waiting: dict[Case, list[Case]] = {}
+        for case in self.pending:
+            if case in self.job.twins:
+                waiting.setdefault(self.job.twins[case], []).append(case)
+        for case, results in groupby(tuple(self.results), lambda one: one.case):
+            if case in waiting and case not in self.pending:  # measured in an earlier session
+                everyone = list(results)
+                yield from (_copied(everyone, twin) for twin in waiting[case])
+        for everyone in measured:
+            yield everyone
+            yield from (_copied(everyone, twin) for twin in waiting.get(everyone[0].case, ()))
+
 
 def resolve(asked: Sweep, executor: Executor) -> Job:
     """Resolve a sweep where it will run; raises GpupruneError for whatever cannot be."""
     names = contenders.choose(asked.contenders, asked.orientation, executor.device)
     cases = sweep.plan(asked)
     sweep.check_memory(cases, executor.free_bytes())
-    return Job(sweep=asked, executor=executor, cases=cases, contenders=names)
+    return Job(
+        sweep=asked, executor=executor, cases=cases, contenders=names, twins=twins.find(cases)
+    )
 
 
 @contextmanager
@@ -85,7 +103,7 @@ def start(
     """Begin a run, or go on with the one in `output`; nothing is written if that is refused."""
     if resume and output is None:
         raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
-    sweep.check_weights(job.cases)
+    sweep.check_weights(case for case in job.cases if case not in job.twins)
     if output is not None and resume and output.exists():
         with Journal.resume(output) as journal:
             yield _resumed(job, journal, output)
@@ -104,6 +122,16 @@ def load(path: Path) -> tuple[Run, list[Result], str | None]:
     return _parse_run(file), _parse_results(file), file.warning
 
 
+def _copied(results: Iterable[Result], twin: Case) -> list[Result]:
+    """Tell the results of a case of another one, whose pattern is the same."""
+    copies = []
+    for one in results:
+        told = f"measured as {one.case.weights}, which has the same pattern"
+        reason = f"{one.reason}; {told}" if one.reason else told
+        copies.append(replace(one, case=twin, reason=reason))
+    return copies
+
+
 def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
     return Run(
         version=__version__,
@@ -119,9 +147,11 @@ def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
 def _configuration(asked: Sweep) -> dict[str, Any]:
     digest = None
     if asked.weights is not None:
-        path = Path(asked.weights.partition("::")[0])
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.sha256()
+        for path in weights.paths(asked.weights):
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: sha256)
+        digest = sha256.hexdigest()
     # Lists for tuples: what is in memory equals what is read back.
     plain: dict[str, Any] = json.loads(json.dumps(asked.to_json()))
     return {**plain, "weights_sha256": digest}

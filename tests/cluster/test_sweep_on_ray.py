@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
@@ -98,15 +99,15 @@ def test_a_node_that_joins_while_the_sweep_goes_on_takes_its_share(nodes, bench,
 
 def stop_the_worker(device):
     """Stop, not kill, the process that holds a device, as a hanging driver does."""
-    for pid in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         try:
-            with open(f"/proc/{pid}/environ", "rb") as environ:
-                is_there = f"GPUPRUNE_FAKE_DEVICE={device}".encode() in environ.read()
-            with open(f"/proc/{pid}/cmdline", "rb") as line:
-                is_worker = b"ray::Worker" in line.read()
+            is_there = (
+                f"GPUPRUNE_FAKE_DEVICE={device}".encode() in (process / "environ").read_bytes()
+            )
+            is_worker = b"ray::Worker" in (process / "cmdline").read_bytes()
         except OSError:
             continue
         if is_there and is_worker:
-            os.kill(int(pid), signal.SIGSTOP)
+            os.kill(int(process.name), signal.SIGSTOP)
             return
     raise AssertionError(f"nobody holds {device}")
