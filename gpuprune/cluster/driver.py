@@ -66,8 +66,10 @@ class Cluster:
     def calibrate(self, dtypes: tuple[str, ...]) -> Calibration:
         """Return what the first device reaches; each one is calibrated before it measures."""
         try:
-            self._first.calibration = ray.get(self._first.actor.calibrate.remote(dtypes))
-        except ray.exceptions.RayActorError:
+            self._first.calibration = ray.get(
+                self._first.actor.calibrate.remote(dtypes), timeout=self._deadline_s
+            )
+        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
             raise GpupruneError(
                 f"the worker on {self._first.node} was lost before it measured anything",
                 hint="see `ray status`, and give the command again",

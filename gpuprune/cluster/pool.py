@@ -110,10 +110,7 @@ class Pool:
 
     def discard(self, member: Member, reason: str) -> None:
         """Kill a worker; its device gets another one, unless it has lost too many."""
-        self.members.remove(member)
-        if member.measured:
-            self.gone.append(member)
-        ray.kill(member.actor)
+        self._kill(member)
         self._deaths[member.slot] += 1
         if self._deaths[member.slot] >= _DEATHS:
             self.give_up(member, Refusal(message=reason, hint="see that node's logs in /tmp/ray"))
@@ -123,8 +120,7 @@ class Pool:
         self._given_up[member.slot] = refusal
         self._say(f"Going on without a device of {member.node}: {refusal.message}.")
         if member in self.members:
-            self.members.remove(member)
-            ray.kill(member.actor)
+            self._kill(member)
 
     def succeeded(self, member: Member) -> None:
         """Count a result: what happened to the device before is forgiven."""
@@ -135,6 +131,12 @@ class Pool:
         """Kill every worker, whatever it does."""
         for member in self.members:
             ray.kill(member.actor)
+
+    def _kill(self, member: Member) -> None:
+        self.members.remove(member)
+        if member.measured:
+            self.gone.append(member)
+        ray.kill(member.actor)
 
     def _start(self, node: Node, slot: Slot) -> Member:
         resources = {"num_gpus": 1} if self._on_gpus else {"num_cpus": node.cpus}
@@ -164,6 +166,8 @@ class Pool:
             if not isinstance(error.cause, OutOfMemory):
                 raise
             reason = f"a worker on {member.node} ran out of memory"
+            self._kill(member)  # what it holds is freed; the device is as good as before
+            return Lost(reason)
         except ray.exceptions.OutOfMemoryError:
             reason = f"a worker on {member.node} ran out of memory, and Ray killed it"
         except RayError as error:

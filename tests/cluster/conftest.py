@@ -110,3 +110,18 @@ def assert_every_case_once(path: Path, cases: int, contenders: int = 2) -> None:
         place = (one["node"], one["device_name"], one["device_id"])
         devices.setdefault(str(one["case"]), set()).add(place)
     assert all(len(measured_by) == 1 for measured_by in devices.values())
+
+
+def workers_on(device: str) -> list[int]:
+    """Find the processes that measure on a device."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            is_there = (
+                f"GPUPRUNE_FAKE_DEVICE={device}".encode() in (process / "environ").read_bytes()
+            )
+            if is_there and b"ray::Worker" in (process / "cmdline").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue  # it has ended
+    return found

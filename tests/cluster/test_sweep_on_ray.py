@@ -4,12 +4,17 @@ import json
 import os
 import signal
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
 from gpuprune.storage import read
-from tests.cluster.conftest import SWEEP_200, assert_every_case_once, results_in, wait_until
+from tests.cluster.conftest import (
+    SWEEP_200,
+    assert_every_case_once,
+    results_in,
+    wait_until,
+    workers_on,
+)
 
 pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -77,7 +82,8 @@ def test_a_worker_that_hangs_is_killed_and_its_case_measured_again(nodes, bench,
     nodes.add(1)
     process = bench(*SWEEP_200, "--output", path, "--deadline", "5")
     wait_until(process, lambda: len(results_in(path)) > 10)
-    stop_the_worker("gpu-1")
+    (worker,) = workers_on("gpu-1")
+    os.kill(worker, signal.SIGSTOP)  # as a driver of a GPU hangs
     _, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stderr
     assert "Measuring a case again: a worker on" in stderr
@@ -95,19 +101,3 @@ def test_a_node_that_joins_while_the_sweep_goes_on_takes_its_share(nodes, bench,
     assert process.returncode == 0, stderr
     assert_every_case_once(path, 200)
     assert devices_of(read(path).results)["gpu-2"] > 0
-
-
-def stop_the_worker(device):
-    """Stop, not kill, the process that holds a device, as a hanging driver does."""
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            is_there = (
-                f"GPUPRUNE_FAKE_DEVICE={device}".encode() in (process / "environ").read_bytes()
-            )
-            is_worker = b"ray::Worker" in (process / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if is_there and is_worker:
-            os.kill(int(process.name), signal.SIGSTOP)
-            return
-    raise AssertionError(f"nobody holds {device}")
