@@ -113,7 +113,13 @@ class Pool:
         self._kill(member)
         self._deaths[member.slot] += 1
         if self._deaths[member.slot] >= _DEATHS:
-            self.give_up(member, Refusal(message=reason, hint="see that node's logs in /tmp/ray"))
+            self.give_up(
+                member,
+                Refusal(
+                    message=reason,
+                    hint="see that node's logs in /tmp/ray; --resume goes on with a run",
+                ),
+            )
 
     def give_up(self, member: Member, refusal: Refusal) -> None:
         """Let a device be: nothing can be measured on it."""
