@@ -1,5 +1,6 @@
 """Write docs/reference.md from the commands' own help: python docs/generate_reference.py."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -19,18 +20,26 @@ over the default.
 | exit code | means |
 |---|---|
 | 0 | done |
-| 1 | a finding: a contender was wrong |
+| 1 | a finding: a contender was wrong, or something got slower |
 | 2 | bad usage, configuration, input or machine: one `Error:` and one `Hint:` on stderr |
 | 3 | a bug in gpuprune, with a traceback |
+| 4 | `check`: the baseline is missing or not comparable |
+| 5 | `check`: the measurement failed |
 | 130 | Ctrl-C; what was measured is kept |
 """
 
 
 def reference() -> str:
     """Return the page."""
-    parts = [OPENING, _section("gpuprune", cli)]
-    parts += [_section(f"gpuprune {name}", cli.commands[name]) for name in sorted(cli.commands)]
-    return "\n".join(parts)
+    return "\n".join([OPENING, *_sections("gpuprune", cli)])
+
+
+def _sections(name: str, command: click.Command) -> Iterator[str]:
+    """Yield the section of a command, and those of its own commands."""
+    yield _section(name, command)
+    if isinstance(command, click.Group):
+        for own in sorted(command.commands):
+            yield from _sections(f"{name} {own}", command.commands[own])
 
 
 def _section(name: str, command: click.Command) -> str:

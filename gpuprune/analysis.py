@@ -10,6 +10,7 @@ from gpuprune.records import Case, Result
 from gpuprune.units import format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
+LOST = "lost again"  # a break-even rate that a higher rate does not keep
 _TOLD_RATE = 0.90
 _NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
 _AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
@@ -21,10 +22,11 @@ class BreakEven:
 
     rate: float | None  # None: not reached
     is_bound: bool = False  # already the lowest rate measured broke even: it is this or less
+    is_lost: bool = False  # some rate broke even, and a higher one did not
 
     def __str__(self) -> str:
         if self.rate is None:
-            return "not reached"
+            return LOST if self.is_lost else "not reached"
         return f"≤ {self.rate:.2f}" if self.is_bound else f"{self.rate:.3f}"
 
 
@@ -84,7 +86,7 @@ def break_even(points: Iterable[tuple[float, float]]) -> BreakEven:
     """
     ordered = sorted(points)
     if not ordered or not ordered[-1][1] >= 1:
-        return BreakEven(rate=None)
+        return BreakEven(rate=None, is_lost=any(speedup >= 1 for _, speedup in ordered))
     for (low, slow), (high, fast) in reversed(list(pairwise(ordered))):
         if slow < 1 <= fast:
             return BreakEven(rate=low + (high - low) * (1 - slow) / (fast - slow))
@@ -111,9 +113,14 @@ def advice(results: Sequence[Result]) -> str:
     reached = {group: at.rate for group, at in found.items() if at.rate is not None}
     if not reached:
         case, speedup = max(best.items(), key=lambda item: item[1])
+        highest = f"{max(case.rate for case in best):g}"
+        verdict = (
+            f"No group size broke even up to a rate of {highest}; the nearest"
+            if speedup < 1
+            else f"No group size is still faster at a rate of {highest}; the best"
+        )
         return (
-            f"For this layer on this machine: stay dense. No group size broke even up to a rate "
-            f"of {max(case.rate for case in best):g}; the nearest was {speedup:.2f}x with "
+            f"For this layer on this machine: stay dense. {verdict} was {speedup:.2f}x with "
             f"{name_groups(case.group)} at {case.rate:g}."
         )
     group = _choose(reached)

@@ -132,6 +132,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise GpupruneError(f"cannot read {str(path)!r}: {error}", hint=hint) from None
     known = [field.name for field in fields(Sweep)]
+    table = {key.replace("-", "_"): value for key, value in table.items()}  # as options have it
     if unknown := [key for key in table if key not in known]:
         raise GpupruneError(
             f"{str(path)!r} has an unknown key {unknown[0]!r}",
@@ -142,9 +143,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
     if given.get("as_is"):
-        if asked := [name for name in ("rates", "groups") if name in given]:
+        pruning = ("rates", "groups", "score", "min_groups_per_row")
+        if asked := [name for name in pruning if name in given]:
             raise GpupruneError(
-                f"--{asked[0]} makes no sense with {subject}",
+                f"--{asked[0].replace('_', '-')} makes no sense with {subject}",
                 hint=f"leave it out: {subject} has its own rate and group size",
             )
         if not given.get("weights"):
@@ -156,15 +158,23 @@ def _check_exclusions(given: Mapping[str, Any], subject: str) -> None:
             "--shape makes no sense with --weights",
             hint="the file gives rows and cols; take --batch N for the dense operand",
         )
+    if "batch" in given and not given.get("weights"):
+        raise GpupruneError(
+            "--batch makes no sense without --weights", hint="take --shape ROWSxCOLSxBATCH"
+        )
     if given.get("tensor") and not given.get("weights"):
         raise GpupruneError("--tensor needs a file", hint="add --weights FILE")
 
 
-def _rate(value: object, hint: str) -> Decimal:
+def _decimal(value: object, hint: str) -> Decimal:
     try:
-        rate = Decimal(repr(value) if isinstance(value, float) else str(value).strip())
+        return Decimal(repr(value) if isinstance(value, float) else str(value).strip())
     except InvalidOperation:
         raise GpupruneError(f"rate {value!r} is no number", hint=hint) from None
+
+
+def _rate(value: object, hint: str) -> Decimal:
+    rate = _decimal(value, hint)
     if isinstance(value, bool) or not (rate.is_finite() and 0 <= rate <= 1):
         raise GpupruneError(f"rate {value} is not between 0 and 1", hint=hint)
     return rate
@@ -174,11 +184,12 @@ def _rate_range(text: str, hint: str) -> list[Decimal]:
     parts = text.split(":")
     if len(parts) not in (2, 3):
         raise GpupruneError(f"rates {text!r} is no range", hint=hint)
-    first, last, step = (_rate(part, hint) for part in (*parts, _RATE_STEP)[:3])
+    first, last = (_rate(part, hint) for part in parts[:2])
     if first > last:
         raise GpupruneError(f"rates {text!r} run from high to low", hint=f"take {last}:{first}")
-    if step == 0:
-        raise GpupruneError(f"rates {text!r} have a step of 0", hint=hint)
+    step = _decimal((*parts, _RATE_STEP)[2], hint)
+    if not (step.is_finite() and step > 0):
+        raise GpupruneError(f"rates {text!r} have a step that is not above 0", hint=hint)
     count = int((last - first) / step) + 1
     if count > _MOST_CASES:
         raise GpupruneError(f"rates {text!r} are {count} rates", hint="take a larger step")

@@ -32,6 +32,11 @@ def let_waiting_threads_sleep() -> None:
         os.environ.setdefault(name, value)
 
 
+def waiting_threads() -> dict[str, str]:
+    """Return the settings by which threads wait, for processes that are started elsewhere."""
+    return {name: os.environ.get(name, value) for name, value in _WAITING.items()}
+
+
 def describe() -> dict[str, Any]:
     """Describe the machine and the versions that matter to a time; JSON-ready."""
     return {
@@ -87,12 +92,12 @@ def busy_cores() -> float | None:
 
 def last_level_cache_bytes() -> int | None:
     """Return the size of the largest cache as the operating system tells it."""
-    sizes = [
-        int(text[:-1]) * 1024
-        for path in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size")
-        if (text := "".join(_lines(str(path)))).endswith("K") and text[:-1].isdigit()
-    ]
-    return max(sizes, default=None)
+    return max(_caches().values(), default=None)
+
+
+def core_cache_bytes() -> int | None:
+    """Return the size of a core's second-level cache as the operating system tells it."""
+    return _caches().get("2")
 
 
 def memory_bytes() -> int | None:
@@ -112,6 +117,16 @@ def free_memory_bytes() -> int:
     )
     limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
     return free if limit is None or used is None else min(free, max(limit - used, 0))
+
+
+def _caches() -> dict[str, int]:
+    """Return the largest size of each level of the first core's caches, in bytes."""
+    sizes: dict[str, int] = {}
+    for cache in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        level, size = ("".join(_lines(str(cache / name))) for name in ("level", "size"))
+        if size.endswith("K") and size[:-1].isdigit():
+            sizes[level] = max(int(size[:-1]) * 1024, sizes.get(level, 0))
+    return sizes
 
 
 def _idle_seconds() -> float | None:

@@ -32,7 +32,7 @@ def _facts() -> Iterator[tuple[str, str, str]]:
         try:
             backend, _ = open_backend(device)
         except GpupruneError as why:
-            yield "device", device, f"not here: {why}. {why.hint}"
+            yield "device", device, f"not here: {why} ({why.hint})"
             continue
         with closing(backend):
             yield from _device(device, backend)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from secrets import randbelow
 from typing import Any
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,8 @@ from gpuprune import pruning, weights
 from gpuprune.backends import Array, Backend
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
+
+Load = Callable[[Case], NDArray[Any]]  # the unpruned weights of a case: (rows, cols)
 
 PREPARING, BEFORE, AFTER = range(3)  # the draws of activations: while packing, then checked twice
 _BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
@@ -39,6 +42,7 @@ class Problem:
 class Trial(Problem):
     """A problem with what judges its products, which no contender gets to see."""
 
+    pattern: str  # CRC-32 of the mask
     _draws: tuple[Array, ...]  # what the activations are in turn, each (cols, batch)
     _reference: "_Reference"
     _refill: Callable[[], None]  # writes weights and mask as they were
@@ -90,21 +94,43 @@ class Trial(Problem):
         return True
 
 
-def make_trials(cases: Iterable[Case], backend: Backend) -> Iterator[Trial]:
+def make_trials(
+    cases: Iterable[Case], backend: Backend, load: Load | None = None
+) -> Iterator[Trial]:
     """Make the arrays of one case after the other; the next case may reuse those of the last.
 
     Weights are read, and groups ranked, only where they differ from those of the case before:
-    order the cases by weights, then by group.
+    order the cases by weights, then by group. `load` gives the weights of a case, as
+    `load_weights` does where it is left out.
     """
     layer: _Layer | None = None
     for _, alike in groupby(cases, _ranking_key):
         same = list(alike)
         if layer is None or layer.key != _layer_key(same[0]):
             layer = None  # gives its memory back before the next one takes its own
-            layer = _Layer(same[0])
+            layer = _Layer(same[0], (load or load_weights)(same[0]))
         layer.rank(same)
         for case in same:
             yield _make(case, layer, backend)
+
+
+def rank(weights: NDArray[Any], cases: Sequence[Case]) -> pruning.Ranking | None:
+    """Rank the groups of weights (rows, cols) for cases that differ in nothing but the rate.
+
+    Returns None for what was pruned elsewhere: its zeros are its mask.
+    """
+    case = cases[0]
+    if case.as_is:
+        return None
+    return pruning.rank(
+        weights,
+        [case.rate for case in cases],
+        case.group,
+        score=case.score,
+        seed=case.seed,
+        orientation=case.orientation,
+        min_groups_per_row=case.min_groups_per_row,
+    )
 
 
 def load_weights(case: Case) -> NDArray[Any]:
@@ -145,9 +171,9 @@ class _Layer:
     The room is used again for every case, because fresh pages cost more than the pruning itself.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, unpruned: NDArray[Any]) -> None:
         self.key = _layer_key(case)
-        self._unpruned = load_weights(case)  # (rows, cols)
+        self._unpruned = unpruned  # (rows, cols)
         # By this power of two, float64 weights near its limits have finite norms.
         self.unit = 2.0 ** -int(np.frexp(np.abs(self._unpruned).max())[1])
         self._ranking: pruning.Ranking | None = None
@@ -162,19 +188,8 @@ class _Layer:
 
     def rank(self, cases: Sequence[Case]) -> None:
         """Rank the groups once for cases that differ in nothing but the rate."""
-        case = cases[0]
-        if case.as_is:
-            return
         self._ranking = None  # likewise
-        self._ranking = pruning.rank(
-            self._unpruned,
-            [case.rate for case in cases],
-            case.group,
-            score=case.score,
-            seed=case.seed,
-            orientation=case.orientation,
-            min_groups_per_row=case.min_groups_per_row,
-        )
+        self._ranking = rank(self._unpruned, cases)
 
     def prune(self, case: Case) -> None:
         """Write `kept` and `pruned` for a case."""
@@ -244,6 +259,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
         activations=xp.array(draws[PREPARING], order="C"),
         activations_fortran=xp.array(draws[PREPARING], order="F"),
         nnz=int(np.count_nonzero(layer.kept)),
+        pattern=f"{crc32(np.packbits(layer.kept).data):08x}",
         _draws=draws,
         _reference=_Reference(held, layer.unit, draws, backend),
         _refill=refill,

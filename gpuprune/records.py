@@ -13,6 +13,7 @@ Cache = Literal["cold", "warm"]
 Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
+
 ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -78,6 +79,10 @@ class Calibration:
     cache_bytes: int  # what the cache holds
     evict_bytes: int  # what is touched to evict it
     flops_per_s: dict[str, float]  # of a large dense product, by precision
+    # Runs that are older than the predictions have none of these.
+    core_cache_bytes_per_s: float | None = None  # all cores reading what each has to itself
+    core_cache_bytes: int | None = None  # of one core: a CPU's second cache, a GPU's shared memory
+    start_s: float | None = None  # what starting all threads, or one more kernel, adds to a call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,12 +96,16 @@ class Result:
     variant: str | None = None
     achieved_rate: float | None = None  # share of the weights removed
     nnz: int | None = None  # weights kept
+    pattern: str | None = None  # CRC-32 of the mask, which tells one pruning from another
     bytes: int | None = None  # the contender's operands
     prepare_s: float | None = None
     error: float | None = None
-    predicted_s: float | None = None
-    roofline_s: float | None = None
-    bound: str | None = None  # what the roofline says binds
+    predicted_s: float | None = None  # of the work that the contender states, at measured rates
+    roofline_s: float | None = None  # that no product can be faster than
+    bound: str | None = None  # what takes most of the predicted time
+    node: str | None = None  # who measured it, where a run has several; None: the run's own
+    device_name: str | None = None  # likewise
+    device_id: str | None = None  # what tells the device from its equals, such as a GPU's UUID
     timing: Timing | None = None
 
     def to_record(self) -> dict[str, Any]:
@@ -107,10 +116,13 @@ class Result:
 
     @classmethod
     def from_record(cls, line: dict[str, Any]) -> Self:
-        """Read a line of a run file; raises KeyError or TypeError where it is none."""
+        """Read a line of a run file; raises KeyError or TypeError where it is none.
+
+        What it lacks of the fields that have a default is what an older gpuprune did not know.
+        """
         own = {f.name for f in fields(cls)} - {"case", "timing"}
         return cls(
-            **{name: line[name] for name in own},
+            **{name: line[name] for name in own & line.keys()},
             case=Case(**line["case"]),
             timing=_timing(line) if line["samples_s"] is not None else None,
         )

@@ -11,9 +11,17 @@ from gpuprune.backends import Backend
 from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE, PREPARING, Trial, load_weights, make_trials
+from gpuprune.problem import (
+    AFTER,
+    BEFORE,
+    PREPARING,
+    Load,
+    Trial,
+    load_weights,
+    make_trials,
+)
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
-from gpuprune.roofline import roofline
+from gpuprune.roofline import predict, roofline
 
 # Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
 # float32 kernel is near 2e-8, one that drops a single weight near 1e-3.
@@ -77,9 +85,8 @@ def check_weights(cases: Iterable[Case]) -> None:
             load_weights(case)
 
 
-def check_memory(cases: Iterable[Case], backend: Backend) -> None:
-    """Raise GpupruneError where a case needs more memory than the device has."""
-    free = backend.free_bytes()
+def check_memory(cases: Iterable[Case], free: int) -> None:
+    """Raise GpupruneError where a case needs more than so many bytes, which are free."""
     for case in cases:
         matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
         need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
@@ -114,12 +121,14 @@ def run(
     contract: Contract,
     calibration: Calibration,
     stopwatch: Stopwatch,
+    load: Load | None = None,
 ) -> Iterator[list[Result]]:
     """Measure case by case; yields the results of one case, dense first, as soon as it is done.
 
-    `prepares` maps the name of each contender to its `prepare`, the dense baseline among them.
+    `prepares` maps the name of each contender to its `prepare`, the dense baseline among them;
+    `load` gives the weights of a case where they do not lie in its file.
     """
-    for trial in make_trials(cases, backend):
+    for trial in make_trials(cases, backend, load):
         yield _run_case(trial, prepares, backend, contract, calibration, stopwatch)
 
 
@@ -150,7 +159,7 @@ def _run_case(
     stopwatch.run(lambda: _time(entries, trial, backend, contract))
     for entry in entries.values():
         _verify_again(entry, trial, backend)
-    return [_with_roofline(entry, trial, contract, calibration) for entry in entries.values()]
+    return [_with_model(entry, trial, contract, calibration) for entry in entries.values()]
 
 
 def _enter(
@@ -168,6 +177,7 @@ def _enter(
         status="ok",
         achieved_rate=trial.achieved_rate,
         nnz=trial.nnz,
+        pattern=trial.pattern,
     )
     entry = _Entry(result)
     try:
@@ -289,21 +299,22 @@ def _with_call(
     return replace(taken, call_samples_s=samples)
 
 
-def _with_roofline(
+def _with_model(
     entry: _Entry, trial: Trial, contract: Contract, calibration: Calibration
 ) -> Result:
-    if entry.prepared is None:
+    """Set beside a time what its contender's work should take, and any product at least."""
+    if (prepared := entry.prepared) is None:
         return entry.result
-    line = roofline(
-        trial.case,
-        entry.prepared.multiplied or trial.nnz,
-        calibration,
-        cache=contract.cache,
-        precision=entry.prepared.precision,
+    cache, precision = contract.cache, prepared.precision or trial.case.dtype
+    weights = prepared.multiplied or trial.nnz
+    least = roofline(trial.case, weights, calibration, cache=cache, precision=precision)
+    own = prepared.work and predict(prepared.work, calibration, cache=cache, precision=precision)
+    return replace(
+        entry.result,
+        predicted_s=own.seconds if own else None,
+        bound=own.bound if own else None,
+        roofline_s=least.seconds if least else None,
     )
-    if line is None:
-        return entry.result
-    return replace(entry.result, roofline_s=line.seconds, bound=line.bound)
 
 
 def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) -> list[Case]:

@@ -32,6 +32,11 @@ def format_percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def format_count(number: int, noun: str) -> str:
+    """Count things, such as `1 case` or `2 cases`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _three_digits(value: float) -> str:
     if value >= 100:
         return f"{value:.0f}"

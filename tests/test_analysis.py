@@ -44,7 +44,7 @@ def sweep(table, **others):
         ([(0.8, 0.5), (0.9, 1.0)], BreakEven(rate=0.9)),
         # Where noise crosses the line more than once, the last time counts.
         ([(0.8, 1.1), (0.84, 0.9), (0.88, 1.1)], BreakEven(rate=pytest.approx(0.86))),
-        ([(0.8, 1.1), (0.84, 1.2), (0.88, 0.9)], BreakEven(rate=None)),
+        ([(0.8, 1.1), (0.84, 1.2), (0.88, 0.9)], BreakEven(rate=None, is_lost=True)),
         ([(0.9, 2.0)], BreakEven(rate=0.9, is_bound=True)),
         ([], BreakEven(rate=None)),
     ],
@@ -58,6 +58,7 @@ def test_break_even_is_where_the_speedup_rises_to_one_and_stays(points, expected
     [
         (BreakEven(rate=None), "not reached"),
         (BreakEven(rate=0.8, is_bound=True), "≤ 0.80"),
+        (BreakEven(rate=None, is_lost=True), "lost again"),
         (BreakEven(rate=0.8567), "0.857"),
         (BreakEven(rate=0.9), "0.900"),
     ],

@@ -50,12 +50,21 @@ Speedup of csr over dense (* fastest group at that rate)
   0.40   0.84  *0.84
   0.90   3.11  *3.11
 
-Share of the roofline that csr reaches (bound by memory in 4 of 4 cells)
+Share of the roofline that csr reaches
 
   rate    g=1    g=8
 ------  -----  -----
   0.40   55 %   55 %
   0.90   69 %   69 %
+
+Predicted and measured times at 0.9 (tuning: what reaching the prediction would win; \
+any kernel: the most that one could win, by the roofline)
+
+contender      group    measured    predicted  bound by      tuning    any kernel
+-----------  -------  ----------  -----------  ----------  --------  ------------
+dense                    18.9 µs      18.9 µs  memory          1.0x          1.0x
+csr                1     6.10 µs      6.10 µs  memory          1.0x          1.5x
+csr                8     6.09 µs      6.08 µs  memory          1.0x          1.5x
 
 Break-even rates, from which on sparse is faster, and speedups at 0.90
 
@@ -67,8 +76,8 @@ Break-even rates, from which on sparse is faster, and speedups at 0.90
 For this layer on this machine: prune single weights to 0.44 or more, or stay dense. \
 The fastest measured is 3.11x, groups of 8 at 0.9.
 
-Measured at the start: memory 954 MiB/s, cache 3.73 GiB/s, float32 1000 GFLOP/s, \
-empty call 1.00 ns.
+Measured at the start: memory 954 MiB/s, cache 3.73 GiB/s, core caches 7.45 GiB/s, \
+float32 1000 GFLOP/s, empty call 1.00 ns.
 """
     )
     assert result.stderr == "Measuring on fake (a fake device): 4 cases of dense, csr.\n"
@@ -103,7 +112,10 @@ def test_json_is_one_object_a_line_with_every_promised_field(run):
     assert sparse["threads"] == 1
     assert sparse["samples"] == 10
     assert sparse["error"] < 1e-6
-    assert sparse["predicted_s"] is None
+    assert (dense["bound"], sparse["bound"]) == ("memory", "memory")
+    # The fake device takes a nanosecond a byte of the operands, and a nanosecond for the call.
+    assert dense["predicted_s"] == pytest.approx(dense["median_s"])
+    assert sparse["predicted_s"] == pytest.approx(sparse["bytes"] * 1e-9 + 1e-9)
     assert sparse["roofline_share"] == sparse["roofline_s"] / sparse["median_s"]
     assert result.stderr.startswith("Measuring on fake")
 
@@ -314,6 +326,34 @@ def test_a_reader_that_has_enough_is_no_error():
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert json.loads(done.stdout)["contender"] == "dense"
+
+
+@pytest.mark.parametrize("arguments", ["--help", "--version", "info", "bench --help"])
+def test_a_reader_that_wants_nothing_is_no_error(arguments):
+    done = shell(f"{sys.executable} -m gpuprune {arguments} | true; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("arguments", ["--help", f"bench {' '.join(SMALL)} -q"])
+def test_output_that_cannot_be_written_is_an_error(arguments):
+    hint = "Hint: check where the output goes\n"
+    done = shell(f"{sys.executable} -m gpuprune {arguments} > /dev/full")
+    message = "Error: cannot write to stdout: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, message + hint)
+    done = shell(f"{sys.executable} -m gpuprune {arguments} >&-")
+    assert done.returncode == 2
+    assert done.stderr.startswith("Error: stdout is closed")
+
+
+def shell(command):
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+
+
+def test_the_bare_command_shows_its_help_and_is_bad_usage(run):
+    result = run()
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == run("--help").stdout
 
 
 def test_a_full_disk_keeps_what_was_measured(tmp_path):

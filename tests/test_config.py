@@ -37,7 +37,7 @@ def test_rates_are_decimal_and_end_where_they_say(text, rates):
 
 @pytest.mark.parametrize(
     "text", ["0.98:0.8", "1.2", "-0.1", "nan", "inf", "", ",", "a", "0.8:", "0.1:0.2:0", "1:2:3:4",
-             "0.8:0.9:nan", "0:1:1e-9", True, None, [], [True]]
+             "0.1:0.2:-0.1", "0.8:0.9:nan", "0:1:1e-9", True, None, [], [True]]
 )  # fmt: skip
 def test_other_rates_are_refused_with_a_hint(text):
     with pytest.raises(GpupruneError) as error:
@@ -59,9 +59,10 @@ def test_other_shapes_are_refused(text):
 
 def test_options_win_over_the_file_and_the_file_over_the_default(tmp_path):
     path = tmp_path / "sweep.toml"
-    path.write_text('rates = "0.5"\ngroups = [1, 2]\n')
+    path.write_text('rates = "0.5"\ngroups = [1, 2]\nmin-groups-per-row = 3\n')
     sweep = load(path, paper(), {"groups": "8", "seed": None})
     assert (sweep.rates, sweep.groups, sweep.seed) == ((0.5,), (8,), 0)
+    assert sweep.min_groups_per_row == 3  # a key may be written as the option is
 
 
 @pytest.mark.parametrize(
@@ -103,6 +104,9 @@ def test_a_missing_a_huge_and_a_binary_file_are_refused(tmp_path):
         {"as_is": True},
         {"weights": "a.npy", "shape": "4x4x4"},
         {"tensor": "*"},
+        {"batch": "8"},
+        {"as_is": True, "weights": "a.npy", "score": "mean"},
+        {"as_is": True, "weights": "a.npy", "min_groups_per_row": "1"},
         {"rates": "0:1:0.0001", "groups": ",".join(map(str, range(1, 100)))},
     ],
 )

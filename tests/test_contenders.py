@@ -1,3 +1,4 @@
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +9,7 @@ from gpuprune import contenders
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, PREPARING
 from gpuprune.sweep import TOLERANCE
-from tests.conftest import problem_of
+from tests.conftest import json_rows, problem_of
 
 SHAPES = [(1, 1, 1), (3, 2, 1), (5, 64, 51), (70, 33, 17), (129, 130, 64), (16, 200, 257)]
 CHECKS = [
@@ -120,6 +121,47 @@ def test_one_new_file_is_in_help_and_in_the_sweep(run, monkeypatch, tmp_path):
     assert result.exit_code == 0, result.output
     assert ",brand_new," in result.stdout
     sys.modules.pop("gpuprune.contenders.brand_new", None)
+
+
+def test_the_contender_of_the_how_to_is_right_and_predicted(run, monkeypatch, tmp_path):
+    page = Path(__file__).parents[1] / "docs" / "add-a-contender.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    (tmp_path / "of_the_how_to.py").write_text(code)
+    monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
+    result = run(
+        "bench", "--device", "fake", "--shape", "40x30x5", "--rates", "0.5", "--groups", "1",
+        "--contenders", "of_the_how_to", "--format", "json",
+    )  # fmt: skip
+    _, new = json_rows(result)
+    assert (new["contender"], new["status"]) == ("of_the_how_to", "ok")
+    assert new["predicted_s"] >= new["roofline_s"]
+    assert new["bound"] == "memory"
+    sys.modules.pop("gpuprune.contenders.of_the_how_to", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("def prepare(:", "SyntaxError: "),
+        ("import nothing_of_this_name", "ModuleNotFoundError: "),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ('"""It prepares nothing."""', "AttributeError: "),
+    ],
+)
+def test_a_file_that_is_no_contender_fails_alone_and_is_named(
+    run, monkeypatch, tmp_path, text, reason
+):
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
+    result = run("bench", "--device", "fake", "--shape", "8x8x2", "--rates", "0.5", "--groups",
+                 "1", "--contenders", "broken,csr", "--format", "json")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    found = {row["contender"]: row for row in json_rows(result)}
+    assert found["csr"]["status"] == "ok"
+    assert found["broken"]["status"] == "failed"
+    assert found["broken"]["reason"].startswith(reason)
+    assert f"Warning: broken failed in every case: {reason}" in result.stderr
+    sys.modules.pop("gpuprune.contenders.broken", None)
 
 
 def test_help_lists_every_contender(run):

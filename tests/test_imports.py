@@ -3,6 +3,8 @@ import sys
 
 import pytest
 
+from gpuprune.cli import cli
+
 HEAVY = ["cupy", "llvmlite", "numba", "numpy", "ray", "rich", "scipy", "tabulate", "torch"]
 PROBE = """
 import sys
@@ -13,7 +15,6 @@ except SystemExit as end:
     assert end.code == 0, end.code
 print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
-COMMANDS = ["bench", "prune", "inspect", "info"]
 
 
 def modules_after(*arguments):
@@ -24,7 +25,7 @@ def modules_after(*arguments):
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["--version"], *([name, "--help"] for name in COMMANDS)],
+    [["--help"], ["--version"], *([name, "--help"] for name in sorted(cli.commands))],
     ids=" ".join,
 )
 def test_help_imports_nothing_heavy(arguments):

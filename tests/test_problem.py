@@ -32,6 +32,9 @@ def test_a_seed_gives_the_same_arrays_again_and_another_seed_others(fake):
     np.testing.assert_array_equal(first.weights, again.weights)
     np.testing.assert_array_equal(first.activations, again.activations)
     assert not np.array_equal(first.activations, other.activations)
+    assert first.pattern == again.pattern
+    assert first.pattern != other.pattern  # though as many weights are kept
+    assert first.nnz == other.nnz
 
 
 def test_every_draw_of_activations_differs_and_both_orders_hold_it(fake):

@@ -494,6 +494,7 @@ def test_ties_without_end_take_no_more_memory(dtype, orientation):
 
 @pytest.mark.parametrize("group", [1, 2, 3, 8, 16, 64])
 @pytest.mark.parametrize("rate", [0.5, 0.8, 0.9, 0.98])
+@pytest.mark.peer
 def test_masks_are_those_of_torchs_pruner_in_float32(group, rate):
     torch = pytest.importorskip("torch")
     weights = normal(128, 192)

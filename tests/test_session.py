@@ -9,6 +9,7 @@ import pytest
 
 from gpuprune import config, session
 from gpuprune.errors import GpupruneError
+from gpuprune.execution import Local
 from gpuprune.records import Case
 from gpuprune.storage import read
 
@@ -18,7 +19,7 @@ SWEEP = replace(
 
 
 def job(fake, **changes):
-    return session.resolve(replace(SWEEP, **changes), fake)
+    return session.resolve(replace(SWEEP, **changes), Local(fake))
 
 
 def measure(fake, path, resume=False, **changes):
@@ -167,7 +168,8 @@ def test_a_stopped_run_loses_nothing_that_was_measured(tmp_path, number):
     assert read(path).end is None
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert f"Interrupted. {len(results)} results are safe" in stderr
+        assert f"{len(results)} results safe" in stderr
+        assert stderr.endswith("\nInterrupted.\n")
         assert "Speedup of csr over dense" in stdout
     kept = path.read_bytes()
     done = subprocess.run(

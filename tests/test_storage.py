@@ -292,7 +292,8 @@ def test_what_is_no_run_file_is_refused(path: Path, content: bytes, reason: str)
     for opened in (read, Journal.resume):
         assert refusal(lambda opened=opened: opened(path)) == (
             f"{path} is not a run file: {reason}",
-            "give a file that `gpuprune bench --output` wrote, or start a new one",
+            "give a file that `gpuprune bench --output` wrote; without its first line a run "
+            "cannot go on, so remove this one or take another name",
         )
     assert path.read_bytes() == content
 
@@ -358,7 +359,7 @@ def test_a_path_that_holds_no_regular_file_is_refused_without_waiting(path: Path
         f"cannot read {path.parent}: it is not a regular file"
     )
     assert refusal(lambda: Journal.resume(path.parent))[0] == (
-        f"cannot continue {path.parent}: Is a directory"
+        f"cannot continue {path.parent}: it is not a regular file"
     )
     assert refusal(lambda: read(Path("/dev/zero")))[0] == (
         "cannot read /dev/zero: it is not a regular file"
@@ -386,11 +387,15 @@ def test_an_existing_file_is_never_written_over(path: Path) -> None:
     path.write_bytes(WHOLE)
     link = path.with_name("link.jsonl")
     link.symlink_to("nowhere.jsonl")
-    for taken in (path, link, path.parent):
+    for taken in (path, link):
         assert refusal(lambda taken=taken: Journal.create(taken, HEADER)) == (
             f"cannot create {taken}: File exists",
             "add --resume to continue it, or take another name",
         )
+    assert refusal(lambda: Journal.create(path.parent, HEADER)) == (
+        f"cannot create {path.parent}: it is not a regular file",
+        "give a run file, not a directory, a pipe or a device",
+    )
     assert path.read_bytes() == WHOLE
     assert sorted(path.parent.iterdir()) == [link, path]
 

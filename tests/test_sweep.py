@@ -151,7 +151,14 @@ def test_an_honest_contender_has_time_error_and_facts(fake):
     assert found.achieved_rate == pytest.approx(0.8, abs=1e-3)
     assert found.prepare_s > 0
     assert found.roofline_s > 0
-    assert found.bound == "memory"
+
+
+def test_a_contender_that_states_no_work_has_no_prediction(fake):
+    found = measure(fake, honest=honest)
+    assert (found["honest"].predicted_s, found["honest"].bound) == (None, None)
+    # The fake device moves a gigabyte a second, and is called in a nanosecond.
+    assert found["dense"].predicted_s == pytest.approx((64 * 96 + (64 + 96) * 7) * 4e-9 + 1e-9)
+    assert found["dense"].bound == "memory"
 
 
 def test_a_contender_that_declines_is_skipped_with_its_reason(fake):
@@ -270,7 +277,7 @@ def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
 def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):
     case = Case(rows=10**6, cols=10**6, batch=1, rate=0.5, group=1)
     with pytest.raises(GpupruneError, match="1000000x1000000x1 needs about") as error:
-        check_memory([case], fake)
+        check_memory([case], fake.free_bytes())
     assert "smaller" in error.value.hint
 
 

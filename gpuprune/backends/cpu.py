@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 from typing import Any
@@ -15,11 +16,16 @@ from gpuprune import environment
 from gpuprune.backends import Array, Sample, Timeable, unchanged
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Calibration
+from gpuprune.steps import Step, aligned_zeros, registers
+from gpuprune.vectors import load, multiply_add, store, zeros
 
 _LINE = 16  # float32 in a cache line of 64 bytes
 _REPEATS = 5
+_EMPTY_SAMPLES = 100
 _RATE_REPEATS = 3  # of what moves a whole buffer
 _ASSUMED_CACHE_BYTES = 32 << 20  # where the operating system does not tell
+_ASSUMED_CORE_CACHE_BYTES = 256 << 10
+_CORE_READ_BYTES = 64 << 20  # by each thread: some tenths of a millisecond
 _MOST_EVICT_BYTES = 1 << 29  # fresh pages can cost two seconds a gigabyte
 _SETTLE_S = 1e-3  # until the threads of whoever was timed before are asleep
 _PLATEAU = 0.85  # of the slowest re-read counts as evicted
@@ -37,6 +43,7 @@ class CpuBackend:
         self._limits = threadpool_limits(threads)
         numba.set_num_threads(threads)
         self._eviction = np.zeros(0, np.float32)
+        self._started = np.zeros(threads, np.int64)
 
     def facts(self) -> dict[str, Any]:
         """Describe the processor."""
@@ -118,8 +125,10 @@ class CpuBackend:
         self._eviction = buffer[:enough]
         copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_RATE_REPEATS))
         read_s = min(_seconds(_read, buffer) for _ in range(_RATE_REPEATS))
+        core_cache = environment.core_cache_bytes() or _ASSUMED_CORE_CACHE_BYTES
+        empty_s = self._median_s(lambda: None)
         return Calibration(
-            empty_s=median(self.sample(_Nothing(), cold=False).seconds for _ in range(100)),
+            empty_s=empty_s,
             resolution_s=_clock_resolution(),
             # Reading is the faster where writing first reads what it overwrites.
             memory_bytes_per_s=buffer.nbytes / min(copy_s, read_s),
@@ -127,12 +136,28 @@ class CpuBackend:
             cache_bytes=cache,
             evict_bytes=self._eviction.nbytes,
             flops_per_s={name: _flops(name) for name in dtypes if not self.unsupported(name)},
+            core_cache_bytes_per_s=_core_cache_rate(core_cache, self.threads or 1),
+            core_cache_bytes=core_cache,
+            start_s=max(0.0, self._median_s(self._start_threads) - empty_s),
         )
+
+    def _median_s(self, function: Callable[[], None]) -> float:
+        work = _Call(function)
+        work.multiply()
+        return median(self.sample(work, cold=False).seconds for _ in range(_EMPTY_SAMPLES))
+
+    def _start_threads(self) -> None:
+        _touch(self._started)
 
     def close(self) -> None:
         """Restore the threads that the process had."""
         self._limits.restore_original_limits()
         numba.set_num_threads(self._numba_threads)
+
+
+def identify(index: int) -> str:
+    """Name all cores together: whoever uses some disturbs the others."""
+    return "cpu"
 
 
 def open_device(index: int, threads: int | None) -> CpuBackend:
@@ -146,13 +171,18 @@ def open_device(index: int, threads: int | None) -> CpuBackend:
     return CpuBackend(threads or most)
 
 
-class _Nothing:
-    """What the empty sample times."""
+@dataclass(frozen=True)
+class _Call:
+    """A function as what a sample times."""
 
-    bytes = 0
+    multiply: Callable[[], None]
+    bytes: int = 0
 
-    def multiply(self) -> None:
-        """Do nothing."""
+
+@njit(parallel=True, cache=True)
+def _touch(workers: Any) -> None:
+    for worker in prange(workers.size):
+        workers[worker] += 1
 
 
 @njit(parallel=True, cache=True)
@@ -168,6 +198,32 @@ def _copy_first_half(values: Any) -> Any:
     half = values.size // 2
     for i in prange(half):
         values[half + i] = values[i]
+
+
+@njit(parallel=True, cache=True)
+def _read_own(step: Any, weight: Any, own: Any, sums: Any, passes: Any) -> None:
+    """Read (workers, values) in whole vectors, each worker its own, so many times."""
+    for worker in prange(own.shape[0]):
+        total = zeros(sums[worker], step.wide)
+        for _ in range(passes):
+            for at in range(0, own.shape[1], step.wide * step.lanes):
+                held = load(own[worker], at, step.wide)
+                total = multiply_add(step, weight, 0, held, total)
+        store(sums[worker], 0, total)
+
+
+def _core_cache_rate(size: int, threads: int) -> float:
+    """Measure the bytes a second of all threads on what half fills the core's own cache."""
+    host, single = registers(), np.dtype(np.float32)
+    step = Step(depth=1, vectors=8, spills=False, lanes=host.bytes // single.itemsize)
+    values = size // 2 // single.itemsize // step.sizes.wide * step.sizes.wide
+    own = aligned_zeros((threads, values), single)
+    own[:] = 1  # pages that were never written are all the same one
+    sums = aligned_zeros((threads, step.sizes.wide), single)
+    weight, passes = np.full(1, 0.5, single), max(1, _CORE_READ_BYTES * threads // own.nbytes)
+    _read_own(step, weight, own, sums, 1)
+    seconds = min(_seconds(_read_own, step, weight, own, sums, passes) for _ in range(_REPEATS))
+    return passes * own.nbytes / seconds
 
 
 def _seconds(function: Any, *arguments: Any) -> float:

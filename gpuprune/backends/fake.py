@@ -1,5 +1,6 @@
 """NumPy with a clock that can be set: whole runs whose output is known to the letter."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -74,10 +75,18 @@ class FakeBackend:
             cache_bytes=10**6,
             evict_bytes=2 * 10**6,
             flops_per_s=dict.fromkeys(dtypes, 1e12),
+            core_cache_bytes_per_s=8e9,
+            core_cache_bytes=10**5,
+            start_s=1e-9,
         )
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def identify(index: int) -> str:
+    """Return the name that the environment gives; otherwise each process has its own."""
+    return os.environ.get("GPUPRUNE_FAKE_DEVICE", f"fake-{os.getpid()}")
 
 
 def open_device(index: int, threads: int | None) -> FakeBackend:

@@ -1,8 +1,11 @@
 """The command line: parse, call, print. Exit codes and errors are decided here, once."""
 
+import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 import click
@@ -36,12 +39,24 @@ CONTEXT = {
 }
 
 
+# What writing to a pipe or a file can end with. What our own files end with has been told already.
+_CANNOT_WRITE = {
+    errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF,
+}  # fmt: skip
+
+
+class _OutputFailed(Exception):
+    """Nothing more can be written to stdout; the cause says why."""
+
+
 class _Group(click.Group):
     """A group whose `main` turns whatever happens into a message and an exit code."""
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         extra["standalone_mode"] = False
         try:
+            if sys.stdout is None:
+                _refuse("stdout is closed, and results go there", "leave out `>&-`")
             code = super().main(*args, **extra)
             sys.exit(code if isinstance(code, int) else 0)
         except Incomparable as error:
@@ -50,13 +65,23 @@ class _Group(click.Group):
             _refuse(str(error), error.hint, EXIT_UNMEASURED)
         except GpupruneError as error:
             _refuse(str(error), error.hint)
+        except click.exceptions.NoArgsIsHelpError as error:
+            click.echo(error.format_message(), err=True)
+            sys.exit(EXIT_USAGE)
         except click.UsageError as error:
             command = error.ctx.command_path if error.ctx else "gpuprune"
             _refuse(error.format_message(), f"{command} --help shows how it is used")
         except click.ClickException as error:
             _refuse(error.format_message(), "check the path and its permissions")
         except (KeyboardInterrupt, click.Abort):
+            click.echo("Interrupted.", err=True)
             sys.exit(EXIT_INTERRUPTED)
+        except _OutputFailed as error:
+            # So that Python does not complain at its end, when it flushes once more.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            if isinstance(error.__cause__, BrokenPipeError):
+                sys.exit(0)  # whoever reads has enough, as `head` does
+            _refuse(f"cannot write to stdout: {error}", "check where the output goes")
         except Exception:
             traceback.print_exc(file=sys.stderr)
             click.echo(
@@ -64,14 +89,25 @@ class _Group(click.Group):
             )
             sys.exit(EXIT_BUG)
 
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Notice where help or the version cannot be written."""
+        with _noticing_stdout():
+            return super().make_context(*args, **extra)
+
     def invoke(self, ctx: click.Context) -> Any:
-        """Stop quietly where whoever reads the output has enough, as `head` does."""
-        try:
+        """Notice where the output of a command cannot be written."""
+        with _noticing_stdout():
             return super().invoke(ctx)
-        except BrokenPipeError:
-            # So that Python does not complain at its end, when it flushes once more.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ctx.exit(0)
+
+
+@contextmanager
+def _noticing_stdout() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE or error.filename is not None:
+            raise
+        raise _OutputFailed(error.strerror) from error
 
 
 def _refuse(message: str, hint: str, code: int = EXIT_USAGE) -> NoReturn:

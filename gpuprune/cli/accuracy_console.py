@@ -54,7 +54,7 @@ class AccuracyConsole:
         self._progress.stop()
         outcomes = self._session.outcomes
         if kind is KeyboardInterrupt:
-            note(f"Interrupted. {self._kept()}", quiet=False)
+            note(self._kept(), quiet=False)
         if kind is None or (kind is KeyboardInterrupt and outcomes):
             if self._format == "csv":
                 click.echo(report.csv_text([one.row() for one in outcomes]))

@@ -52,7 +52,7 @@ Examples:
 
 @click.group(epilog=EXAMPLES)
 def baseline() -> None:
-    """Keep what a candidate is held against by `gpuprune check`."""
+    """Keep what `gpuprune check` holds a candidate against."""
 
 
 @baseline.command(epilog=RECORD_EXAMPLES)

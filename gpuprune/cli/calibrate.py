@@ -28,7 +28,9 @@ def calibrate(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Measure the same code against itself: what this runner drifts by, and what it can see.
+    """Tell what this runner drifts by, and what `check` can see.
+
+    Measures the same code against itself.
 
     Two sides of so many fresh runs each take turns. The table says by how much they differ though
     nothing changed, and the smallest regression that `gpuprune check` would find here.

@@ -8,12 +8,13 @@ from typing import Self
 
 import click
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from gpuprune import analysis, report
 from gpuprune.records import Case, Result
 from gpuprune.session import Job, Session
-from gpuprune.units import format_minutes
+from gpuprune.units import format_count, format_minutes
 
 
 class Console:
@@ -41,6 +42,7 @@ class Console:
         self._stream(self._session.results)
         self._progress.start()
         self._task = self._progress.add_task("warming up", total=self._total)
+        self._of_device: dict[str, TaskID] = {}
         return self
 
     def __exit__(
@@ -51,7 +53,9 @@ class Console:
     ) -> None:
         self._progress.stop()
         if kind is KeyboardInterrupt:
-            note(f"Interrupted. {self._kept()}", quiet=False)
+            note(self._kept(), quiet=False)
+        if kind is None:
+            self._warn_of_failures()
         if kind is None or (kind is KeyboardInterrupt and self._session.results):
             self._print()
 
@@ -59,27 +63,38 @@ class Console:
         """Show the results of one more case."""
         self._stream(results)
         self._progress.update(self._task, advance=1, description=self._status(results))
+        self._advance_device(results[0])
 
     @property
     def exit_code(self) -> int:
         """1 where a contender was wrong, otherwise 0."""
         return int(any(one.status == "wrong" for one in self._session.results))
 
+    def _advance_device(self, result: Result) -> None:
+        """Count the cases of each device, where there are several."""
+        if result.device_id is None:
+            return
+        place = f"{result.node}, {result.device_id}"
+        if place not in self._of_device:
+            self._of_device[place] = self._progress.add_task(escape(place), total=self._total)
+        self._progress.advance(self._of_device[place])
+
     def _opening(self) -> str:
         run, job = self._session.run, self._session.job
         kept = len(self._session.results)
-        there = f"{kept} results are there already; " if kept else ""
+        there = f"{format_count(kept, 'result')} there already; " if kept else ""
         return (
             f"Measuring on {run.environment['device']} ({run.environment['device_name']}): "
-            f"{there}{self._total} cases of {', '.join(job.contenders)}."
+            f"{there}{format_count(self._total, 'case')} of {', '.join(job.contenders)}."
         )
 
     def _kept(self) -> str:
         journal = self._session.journal
         if journal is None:
-            count = len(self._session.results)
-            return f"{count} results, kept nowhere: take --output RUN.jsonl to keep them."
-        return f"{journal.kept} results are safe; the same command with --resume goes on."
+            results = format_count(len(self._session.results), "result")
+            return f"{results} kept nowhere: take --output RUN.jsonl to keep them."
+        results = format_count(journal.kept, "result")
+        return f"{results} safe; the same command with --resume goes on."
 
     def _status(self, results: Sequence[Result]) -> str:
         case = results[0].case
@@ -87,6 +102,14 @@ class Console:
         done = left.completed + 1
         seconds = (time.monotonic() - self._start) / done * (self._total - done)
         return f"{_estimate(case, results)} · {format_minutes(seconds)} left"
+
+    def _warn_of_failures(self) -> None:
+        """Name the contenders that have no result because they broke in every case."""
+        results = self._session.results
+        for name in self._session.job.contenders:
+            own = [one for one in results if one.contender == name]
+            if own and all(one.status == "failed" for one in own):
+                note(f"Warning: {name} failed in every case: {own[0].reason}", quiet=self._quiet)
 
     def _stream(self, results: Sequence[Result]) -> None:
         if self._format == "json" and results:

@@ -16,7 +16,7 @@ Examples:
 @click.command(epilog=EXAMPLES)
 @options.output_format
 def info(output_format: Any) -> None:
-    """Describe this machine: hardware, versions, devices, contenders.
+    """Describe this machine: hardware, versions, contenders.
 
     The table is Table 1 of the paper for the machine at hand, with every contender and, where it
     cannot run here, the reason.

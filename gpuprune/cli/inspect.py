@@ -18,7 +18,7 @@ Examples:
 @options.tensor
 @options.output_format
 def inspect(file: str, tensor: str | None, output_format: Any) -> None:
-    """Say per tensor which rate and group size it already has.
+    """Tell the rate and group size that each tensor has.
 
     A group size is the longest run of neighbours that are kept or removed together, along a row
     and down a column; 1 is a tensor pruned weight by weight.

@@ -57,7 +57,9 @@ def profile(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    """Report global load efficiency: the share of the loaded sectors that was asked for.
+    """Report load efficiency: measured, imported or predicted.
+
+    It is the share of the loaded sectors that was asked for.
 
     Without --from or --predict, it runs each contender once for each rate and group size under
     NVIDIA's profiler, ncu or nvprof, on the GPU. Times are never taken from such a run. ncu counts

@@ -36,7 +36,7 @@ def prune(
     output_format: Any,
     **choices: Any,
 ) -> None:
-    """Prune the matrices of a weight file and write it anew, in the same format.
+    """Prune the matrices of a weight file, and write it anew.
 
     Every floating-point matrix is pruned but those named like *embed*, or those that --tensor
     names; all else is copied as it is. Prints a row a tensor.

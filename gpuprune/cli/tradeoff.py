@@ -38,7 +38,7 @@ def tradeoff(
     output_format: Any,
     quiet: bool,
 ) -> None:
-    """Set accuracy against speedup, and recommend a group size for a demand.
+    """Weigh accuracy against speedup, and choose a group size.
 
     Both runs must have the same pruning rate and orientation. Of several layers the speedup is
     that of all of them together. Exits 1 where nothing meets the demand.

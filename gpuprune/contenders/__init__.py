@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from gpuprune.backends import Array, Backend
 from gpuprune.errors import GpupruneError
+from gpuprune.roofline import Work
 
 if TYPE_CHECKING:  # NumPy comes with it, and `gpuprune --help` lists contenders without
     from gpuprune.problem import Problem
@@ -35,6 +36,7 @@ class Prepared:
     call: Callable[[], Array] | None = None  # what a user of the library would write, timed apart
     precision: str | None = None  # of the arithmetic, where it is not the weights' dtype
     multiplied: int | None = None  # weights that it multiplies, where more than the kept ones
+    work: Work | None = None  # that a product takes; without it no time is predicted
 
     def __post_init__(self) -> None:
         """Refuse a size that cannot be."""

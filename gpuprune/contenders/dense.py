@@ -3,6 +3,7 @@
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -19,6 +20,7 @@ def _on_host(problem: Problem, backend: Backend) -> Prepared:
         multiply=lambda: xp.matmul(problem.weights, problem.activations, out=out),
         bytes=_operand_bytes(problem),
         multiplied=problem.weights.size,
+        work=_copying_work(problem),
     )
 
 
@@ -39,9 +41,27 @@ def _on_gpu(problem: Problem) -> list[Prepared]:
             bytes=_operand_bytes(problem),
             call=by_cupy,
             multiplied=problem.weights.size,
+            work=Work(phases=(Phase(moved=_operand_bytes(problem), flops=_flops(problem)),)),
         )
         for layout, multiply in multiplies.items()
     ]
+
+
+def _copying_work(problem: Problem) -> Work:
+    """Account for a BLAS on a CPU, which copies the weights, block by block, as its kernel reads.
+
+    After Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication" (2008): no
+    core multiplies while it copies.
+    """
+    size = problem.weights.nbytes
+    others = _operand_bytes(problem) - size
+    copying = Phase(moved=size, kept=size)
+    multiplying = Phase(moved=others, kept=size, flops=_flops(problem))
+    return Work(phases=(copying, multiplying))
+
+
+def _flops(problem: Problem) -> int:
+    return operations(problem.case, problem.weights.size)
 
 
 def _operand_bytes(problem: Problem) -> int:

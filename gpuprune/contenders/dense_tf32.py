@@ -3,6 +3,7 @@
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -20,6 +21,7 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     )
     out_bytes = problem.case.rows * problem.case.batch * problem.weights.itemsize
     size = problem.weights.nbytes + problem.activations.nbytes + out_bytes
+    flops = operations(problem.case, problem.weights.size)
     return [
         Prepared(
             multiply=multiply,
@@ -27,6 +29,7 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
             bytes=size,
             precision="tf32",
             multiplied=problem.weights.size,
+            work=Work(phases=(Phase(moved=size, flops=flops),)),
         )
         for layout, multiply in multiplies.items()
     ]

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 # Constants of mkl_spblas.h.
 _ZERO_BASED, _NOT_TRANSPOSED, _GENERAL, _ROW_MAJOR = 0, 10, 20, 101
@@ -36,11 +37,19 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     matrix = _Matrix(library, csr, case.batch)
     out = np.empty((case.rows, case.batch), csr.dtype)
     operands = (csr.data, csr.indices, csr.indptr, problem.activations, out)
+    size = sum(operand.nbytes for operand in operands)
+    phase = Phase(
+        moved=size,
+        flops=operations(case, problem.nnz),
+        gathered=problem.nnz * case.batch * out.itemsize,
+        gathered_from=problem.activations.nbytes,
+    )
     return [
         Prepared(
             multiply=lambda: matrix.multiply(problem.activations, out),
-            bytes=sum(operand.nbytes for operand in operands),
+            bytes=size,
             call=lambda: dot(csr, problem.activations),
+            work=Work(phases=(phase,), starts=backend.threads != 1),
         )
     ]
 

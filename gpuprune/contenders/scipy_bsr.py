@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
+from gpuprune.steps import registers
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -29,13 +31,35 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         )
     matrix = _pack(problem.weights, problem.mask, height, width)
     operands = (matrix.data, matrix.indices, matrix.indptr, problem.activations)
-    out_bytes = case.rows * case.batch * problem.weights.itemsize
+    item, stored = problem.weights.itemsize, matrix.data.size
+    size = sum(operand.nbytes for operand in operands) + case.rows * case.batch * item
+    phase = Phase(
+        moved=size,
+        flops=operations(case, stored),
+        gathered=stored * case.batch * item,
+        gathered_from=problem.activations.nbytes,
+        kept=2 * stored // width * case.batch * item,  # the sums of a block's rows, read, written
+    )
     return [
         Prepared(
             multiply=lambda: matrix @ problem.activations,
-            bytes=sum(operand.nbytes for operand in operands) + out_bytes,
+            bytes=size,
+            work=Work(
+                phases=(phase,),
+                cores=1 / (backend.threads or 1),
+                lanes=_vector_bytes(matrix) / registers().bytes,
+            ),
         )
     ]
+
+
+def _vector_bytes(matrix: Any) -> int:
+    """Return the bytes that an instruction of SciPy's multiplies.
+
+    A block is multiplied column by column of the batch, one number at a time; blocks of one weight
+    are multiplied as CSR, and in the vectors of the least processor that SciPy is compiled for.
+    """
+    return 16 if matrix.blocksize == (1, 1) else int(matrix.dtype.itemsize)
 
 
 def _pack(weights: NDArray[Any], mask: NDArray[np.bool_], height: int, width: int) -> Any:

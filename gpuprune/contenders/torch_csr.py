@@ -7,6 +7,7 @@ import numpy as np
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -43,11 +44,18 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     def into_output() -> Array:
         return torch.mm(matrix, activations, out=out).numpy()
 
-    operands = (starts, columns, values, problem.activations, out)
+    size = sum(one.nbytes for one in (starts, columns, values, problem.activations, out))
+    phase = Phase(
+        moved=size,
+        flops=operations(case, problem.nnz),
+        gathered=problem.nnz * case.batch * values.itemsize,
+        gathered_from=problem.activations.nbytes,
+    )
     return [
         Prepared(
             multiply=into_output,
-            bytes=sum(operand.nbytes for operand in operands),
+            bytes=size,
             call=by_torch,
+            work=Work(phases=(phase,), starts=backend.threads != 1),
         )
     ]

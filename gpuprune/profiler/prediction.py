@@ -7,8 +7,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from gpuprune import pruning
-from gpuprune.problem import load_weights
+from gpuprune.problem import load_weights, rank
 from gpuprune.profiler.model import Prediction, predict
 from gpuprune.records import ITEM_BYTES, Case
 
@@ -28,17 +27,6 @@ def _masks(cases: Iterable[Case]) -> Iterator[tuple[Case, NDArray[np.bool_]]]:
         weights = load_weights(layer)  # (rows, cols)
         for _, grouped in groupby(of_layer, lambda case: case.group):
             alike = list(grouped)
-            if layer.as_is:
-                kept = weights != 0
-                yield from ((case, kept) for case in alike)
-                continue
-            ranking = pruning.rank(
-                weights,
-                [case.rate for case in alike],
-                alike[0].group,
-                score=layer.score,
-                seed=layer.seed,
-                orientation=layer.orientation,
-                min_groups_per_row=layer.min_groups_per_row,
-            )
-            yield from ((case, ranking.mask(case.rate)) for case in alike)
+            ranking = rank(weights, alike)
+            for case in alike:
+                yield case, ranking.mask(case.rate) if ranking else weights != 0

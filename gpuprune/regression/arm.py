@@ -20,7 +20,7 @@ class Arm:
     times: Mapping[Cell, tuple[float | None, ...]]  # median seconds, one a run
     faults: Mapping[Cell, str]  # why a cell lacks a time: the worst of its runs
     wrong: frozenset[Cell]  # of which at least one product was wrong
-    patterns: Mapping[Cell, int]  # weights kept, which tell one pruning from another
+    patterns: Mapping[Cell, str]  # CRC-32 of each mask
 
     @classmethod
     def of(cls, runs: Sequence[Sequence[Result]], *, disturbed_too: bool = False) -> Self:
@@ -37,8 +37,8 @@ class Arm:
         for number, run in enumerate(runs):
             for one in run:
                 cell = (one.case, one.contender)
-                if one.nnz is not None:
-                    patterns[cell] = one.nnz
+                if one.pattern is not None:
+                    patterns[cell] = one.pattern
                 if one.status == "wrong":
                     wrong.add(cell)
                 if one.status in counted and one.timing is not None:

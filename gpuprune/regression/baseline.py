@@ -15,7 +15,7 @@ from gpuprune.records import Case, Contract, Result, Run
 from gpuprune.regression import Incomparable
 from gpuprune.regression.arm import Arm, Cell, require_time
 
-SCHEMA = 2  # 1 kept neither profile figures nor what was accepted
+SCHEMA = 3  # 1 had neither profile figures nor what was accepted, 2 no digest of a mask
 _MOST_FILE_BYTES = 256 << 20
 _RECORD_AGAIN = "record it again: gpuprune baseline record -o FILE"
 
@@ -185,7 +185,8 @@ def _migrate(table: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path} has schema {schema}, and this gpuprune reads up to {SCHEMA}",
             hint="check with a newer gpuprune: pip install --upgrade gpuprune",
         )
-    return {"profile": [], "accepted": [], **table}
+    cells = [{"pattern": None, **row} for row in table["cells"]]
+    return {"profile": [], "accepted": [], **table, "cells": cells}
 
 
 def _parse_arm(runs: int, rows: Sequence[Mapping[str, Any]]) -> Arm:
@@ -199,8 +200,8 @@ def _parse_arm(runs: int, rows: Sequence[Mapping[str, Any]]) -> Arm:
         times[cell] = tuple(one if one is None else require_time(one, cell) for one in seconds)
         if row["fault"] is not None:
             faults[cell] = str(row["fault"])
-        if row["nnz"] is not None:
-            patterns[cell] = int(row["nnz"])
+        if row["pattern"] is not None:
+            patterns[cell] = str(row["pattern"])
     if not any(any(seconds) for seconds in times.values()):
         raise ValueError("it holds no time")
     return Arm(runs=runs, times=times, faults=faults, wrong=frozenset(), patterns=patterns)
@@ -211,7 +212,7 @@ def _cell_rows(arm: Arm) -> list[dict[str, Any]]:
         {
             "case": asdict(case),
             "contender": contender,
-            "nnz": arm.patterns.get((case, contender)),
+            "pattern": arm.patterns.get((case, contender)),
             "median_s": list(seconds),
             "fault": arm.faults.get((case, contender)),
         }

@@ -30,14 +30,14 @@ def require_comparable(base: Conditions, candidate: Conditions) -> None:
 
 
 def require_same_patterns(base: Arm, candidate: Arm) -> None:
-    """Raise Incomparable where the same case was pruned to another number of weights."""
-    for cell, nnz in base.patterns.items():
-        other = candidate.patterns.get(cell, nnz)
-        if other != nnz:
+    """Raise Incomparable where the same case was pruned to other weights."""
+    for cell, pattern in base.patterns.items():
+        other = candidate.patterns.get(cell, pattern)
+        if other != pattern:
             case, _ = cell
             raise Incomparable(
-                f"at rate {case.rate:g}, group {case.group} the baseline kept {nnz} weights and "
-                f"the candidate {other}",
+                f"at rate {case.rate:g}, group {case.group} the two sides kept other weights "
+                f"(pattern {pattern} in the baseline, {other} in the candidate)",
                 hint="the pruning itself changed: record another baseline",
             )
 

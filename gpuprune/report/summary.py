@@ -6,13 +6,21 @@ from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
-from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.analysis import LOST, by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
-from gpuprune.records import Case, Result, Run
+from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
+from gpuprune.report.model import is_model, model_table
+from gpuprune.report.predictions import prediction_table
 from gpuprune.stats import relative_spread
-from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+from gpuprune.units import (
+    format_bytes,
+    format_count,
+    format_minutes,
+    format_percent,
+    format_seconds,
+)
 
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
@@ -36,6 +44,8 @@ def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> s
     else:
         parts += [_many_layers(layers, markdown), analysis.advice_for_all(layers)]
         parts.append("Every cell: --format csv or json.")
+    if is_model(layers):
+        parts.append(model_table(layers, markdown))
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
 
@@ -59,7 +69,7 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
         ["layer", "shape", "rates", "groups", "cases"], rows, markdown=False, left=[0, 2, 3]
     )
     return (
-        f"{layout}\n\n{_count(len(cases), 'case')} of {', '.join(contenders)}: "
+        f"{layout}\n\n{format_count(len(cases), 'case')} of {', '.join(contenders)}: "
         f"about {format_minutes(len(cases) * budget_s)} of sampling, more where ten samples take "
         f"longer than {budget_s:g} s."
     )
@@ -70,7 +80,7 @@ def _heading(run: Run, markdown: bool) -> str:
     threads, known = environment["threads"], environment["packages"]
     facts = [
         f"gpuprune {run.version}",
-        environment["device_name"] + (f", {_count(threads, 'thread')}" if threads else ""),
+        environment["device_name"] + (f", {format_count(threads, 'thread')}" if threads else ""),
         *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
         f"{contract.cache} caches",
     ]
@@ -85,6 +95,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
         if speedups(results, name):
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
+    parts.append(prediction_table(results, PAPER_RATE, markdown))
     parts.append(_break_even_table(results, names, markdown))
     parts.append(analysis.advice(results))
     return parts
@@ -138,11 +149,9 @@ def _roofline_table(results: Sequence[Result], name: str, markdown: bool) -> str
     def cell(case: Case) -> str:
         return f"{format_percent(shares[case], 0)}{'!' if shares[case] > 1 else ''}"
 
-    bounds = Counter(one.bound for one in results if one.contender == name and one.bound)
-    limits = ", ".join(f"{bound} in {count}" for bound, count in bounds.most_common())
     flagged = any(share > 1 for share in shares.values())
-    title = f"Share of the roofline that {name} reaches (bound by {limits} of {len(shares)} cells)"
-    note = "; ! more than the rates measured at the start allow: do not trust" if flagged else ""
+    title = f"Share of the roofline that {name} reaches"
+    note = " (! more than the rates measured at the start allow: do not trust)" if flagged else ""
     return f"{title}{note}\n\n{_grid(shares, cell, markdown)}"
 
 
@@ -175,6 +184,8 @@ def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown:
         paper = {group: f"{speedup:.2f}x" for group, speedup in PAPER_SPEEDUP.items()}
         columns.append((f"paper at {PAPER_RATE:.2f}", paper))
         title += "; paper: cuSPARSE, cuBLAS, GTX 950M"
+    if any(text == LOST for _, cells in columns for text in cells.values()):
+        title += f"; {LOST}: faster at some rate, slower at a higher one"
     groups = sorted({one.case.group for one in results})
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
     headers = ["group", *(header for header, _ in columns)]
@@ -269,20 +280,21 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )
     for (contender, status, reason), count in reasons.items():
-        cases = f" ({_count(count, 'case')})" if count > 1 else ""
+        cases = f" ({format_count(count, 'case')})" if count > 1 else ""
         lines.append(f"{contender} {status.replace('_', '-')}{cases}: {printable(reason or '')}")
-    calibration = run.calibration
-    lines.append(
-        f"Measured at the start: memory {format_bytes(calibration.memory_bytes_per_s)}/s, "
-        f"cache {format_bytes(calibration.cache_bytes_per_s)}/s, "
-        + ", ".join(f"{k} {v / 1e9:.0f} GFLOP/s" for k, v in calibration.flops_per_s.items())
-        + f", empty call {format_seconds(calibration.empty_s)}."
-    )
+    lines.append(f"Measured at the start: {', '.join(_rates_measured(run.calibration))}.")
     return ["\n".join(lines)]
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def _rates_measured(calibration: Calibration) -> list[str]:
+    caches = calibration.core_cache_bytes_per_s
+    return [
+        f"memory {format_bytes(calibration.memory_bytes_per_s)}/s",
+        f"cache {format_bytes(calibration.cache_bytes_per_s)}/s",
+        *([f"core caches {format_bytes(caches)}/s"] if caches else []),
+        *(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in calibration.flops_per_s.items()),
+        f"empty call {format_seconds(calibration.empty_s)}",
+    ]
 
 
 def _rates(cases: Iterable[Case]) -> set[float]:

@@ -27,15 +27,24 @@ REMEDIES = {
 
 def open_file(path: Path, flags: int, verb: str) -> int:
     with refusing(verb, path):
+        if path.exists():
+            _require_regular(path.stat().st_mode, path, verb)
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    try:
+        _require_regular(os.fstat(descriptor).st_mode, path, verb)  # it may be another one by now
+    except GpupruneError:
         os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _require_regular(mode: int, path: Path, verb: str) -> None:
+    if not stat.S_ISREG(mode):
         raise GpupruneError(
             f"cannot {verb} {path}: it is not a regular file",
             hint="give a run file, not a directory, a pipe or a device",
         )
-    return descriptor
 
 
 @contextmanager

@@ -74,7 +74,8 @@ def _header(line: bytes, path: Path) -> tuple[dict[str, Any], bool]:
     except ValueError as error:
         raise GpupruneError(
             f"{path} is not a run file: line 1 {error}",
-            hint="give a file that `gpuprune bench --output` wrote, or start a new one",
+            hint="give a file that `gpuprune bench --output` wrote; without its first line a run "
+            "cannot go on, so remove this one or take another name",
         ) from None
     sealed = "crc" in header
     try:

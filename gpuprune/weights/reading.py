@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
+from gpuprune.weights import sharded
 from gpuprune.weights.files import damaged, demand_memory, pickled, quote, within_memory
 from gpuprune.weights.formats import recognise
 from gpuprune.weights.tensor import ITEM_BYTES, Entry, Tensor
@@ -41,6 +42,12 @@ def select(source: str, pattern: str | None = None) -> list[Tensor]:
     ]
     demand_memory(path, max(tensor.nbytes for tensor in tensors))
     return tensors
+
+
+def paths(source: str) -> list[Path]:
+    """List the files that `FILE` or `FILE::TENSOR` stands for: several for a sharded model."""
+    path, _ = _split(source)
+    return sharded.files(path) if sharded.stands_for(path) else [path]
 
 
 def read(tensor: Tensor) -> NDArray[Any]:
@@ -89,11 +96,11 @@ def _load(tensor: Tensor) -> NDArray[Any]:
 
 def _split(source: str) -> tuple[Path, str | None]:
     file, separator, name = source.partition(_SEPARATOR)
-    if not file or (separator and not name):
+    if not file:
         raise GpupruneError(
-            f"{quote(source)} does not name a file and a tensor", hint="write FILE::TENSOR or FILE"
+            f"{quote(source)} does not name a file", hint="write FILE::TENSOR or FILE"
         )
-    return Path(file), name or None
+    return Path(file), name if separator else None  # an empty name is one, too
 
 
 def _choose(

@@ -37,6 +37,7 @@ def test_the_first_weights_have_the_variance_that_he_asks_for():
     assert first.std() == pytest.approx((2 / 784) ** 0.5, rel=0.01)
 
 
+@pytest.mark.peer
 def test_the_gradient_is_that_of_autograd():
     torch = pytest.importorskip("torch")
     ours, targets, labels = network(8)
@@ -103,6 +104,7 @@ def test_networks_side_by_side_compute_the_bits_that_each_computes_alone():
 @pytest.mark.parametrize("group", [1, 2, 4, 8, 16, 32, 64])
 @pytest.mark.parametrize("shape", [(128, 784), (256, 128), (512, 256), (512, 512), (10, 512)])
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.peer
 def test_masks_are_those_of_torch(shape, group):
     sparsifier = pytest.importorskip("torch.ao.pruning").WeightNormSparsifier
     torch = pytest.importorskip("torch")

@@ -8,6 +8,8 @@ from gpuprune.problem import AFTER, BEFORE
 from gpuprune.sweep import TOLERANCE
 from tests.conftest import problem_of
 
+pytestmark = pytest.mark.peer
+
 PEERS = ["mkl", "scipy_bsr", "torch_csr"]
 
 

@@ -10,6 +10,7 @@ from gpuprune.contenders import NotApplicable
 from gpuprune.kernels import Steps, split
 from gpuprune.problem import Problem
 from gpuprune.records import Case
+from gpuprune.roofline import Phase, Work
 from tests.conftest import problem_of
 from tests.cuda import on_cpu
 from tests.cuda.cases import DEVICES, PATTERNS, excess, multiply, odd_views, trials
@@ -252,3 +253,68 @@ def test_the_machine_refuses_shared_memory_that_was_not_asked_for():
     kernel = gpu().xp.RawModule(BROKEN).get_function("half_wait")
     with pytest.raises(LaunchError, match="asks for 49153 bytes"):
         kernel((1,), (32,), (np.zeros(1, np.int32),), shared_mem=(48 << 10) + 1)
+
+
+def test_a_kernel_accounts_for_what_it_asks_of_the_device():
+    works = {}
+    for orientation, group in [("row", 1), ("row", 8), ("column", 8)]:
+        problem = problem_of(
+            FAKE, rows=256, cols=32, batch=50, group=group, rate=0.0, orientation=orientation
+        )
+        prepared = DEVICES[orientation].prepare(problem, gpu(multiprocessors=4))
+        works[prepared.variant] = (prepared.bytes, prepared.work)
+    activations, weights = 32 * 50 * 4, 256 * 32
+    arithmetic = 2 * weights * 64  # a slab has 64 columns
+    size, work = works["windows in shared memory"]
+    assert work == Work(
+        phases=(
+            Phase(
+                moved=size,
+                flops=arithmetic,
+                gathered=4 * activations,  # each of the blocks
+                gathered_from=activations,
+                kept=(4 * 32 + weights) * 64 * 4,
+            ),
+        )
+    )
+    size, work = works["panels of 64 rows"]
+    assert work == Work(
+        phases=(
+            Phase(
+                moved=size,
+                flops=arithmetic,
+                gathered=4 * activations,  # each of the panels
+                gathered_from=activations,
+                kept=2 * weights // 8 * 64 * 4,
+            ),
+        ),
+        cores=0.5,  # two panels a block
+    )
+    size, work = works["gather"]
+    assert work == Work(
+        phases=(
+            Phase(
+                moved=size,
+                flops=arithmetic,
+                gathered=32 * activations,  # each of the strips
+                gathered_from=activations,
+                kept=32 * 2 * 8 * 64 * 4,  # of two warps, one's sums are added
+            ),
+        )
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+    ("orientation", "dtype", "group"),
+    [("row", "float32", 1), ("row", "float32", 8), ("column", "float32", 8),
+     ("column", "float16", 8)],
+)  # fmt: skip
+def test_the_papers_layer_is_right_as_a_large_gpu_launches_it(orientation, dtype, group):
+    trial = problem_of(
+        FAKE, rows=4096, cols=4096, batch=50, group=group, rate=0.9, orientation=orientation,
+        dtype=dtype,
+    )  # fmt: skip
+    product = multiply(FAKE, trial, gpu(multiprocessors=132, shared_bytes=227 << 10))
+    assert excess(FAKE, trial, product) <= 1

@@ -117,6 +117,9 @@ def test_calibration_gives_rates_that_a_gpu_has(gpu, calibration):
     assert 0 < calibration.resolution_s <= 2e-6
     assert 50e9 < calibration.memory_bytes_per_s < 20e12
     assert calibration.cache_bytes_per_s > calibration.memory_bytes_per_s
+    assert calibration.core_cache_bytes_per_s > calibration.cache_bytes_per_s
+    assert 48 << 10 <= calibration.core_cache_bytes < calibration.cache_bytes
+    assert 0 <= calibration.start_s < 20e-6
     assert calibration.evict_bytes == 2 * calibration.cache_bytes
     flops = calibration.flops_per_s
     assert set(flops) >= {"float32", "float16", "float64"}

@@ -30,6 +30,8 @@ def test_a_quick_sweep_on_the_gpu_prints_results_that_make_sense(gpu):
             assert 1e-6 < row["median_s"] < 0.1
             assert row["error"] <= (1e-3 if row["contender"] == "dense_tf32" else 1e-6)
             assert row["roofline_share"] < 1.1
+            assert row["predicted_s"] >= row["roofline_s"]
         if row["contender"] in ("dense", "csr"):
             assert row["call_median_s"] > 0
             assert row["variant"]
+            assert row["bound"] in ("memory", "cache", "arithmetic")

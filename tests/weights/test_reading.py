@@ -89,6 +89,15 @@ def test_npy_of_format_version_2_is_read(tmp_path: Path) -> None:
     assert_same(weights.read(weights.select(str(path))[0]), FLOATS)
 
 
+def test_a_tensor_whose_name_is_empty_is_one_like_others(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    write_safetensors(path, {"": FLOATS, "b": FLOATS})
+    (unnamed, _) = weights.select(str(path))
+    assert unnamed.label == f"{path}::"
+    (again,) = weights.select(unnamed.label)
+    assert_same(weights.read(again), FLOATS)
+
+
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_npz_gives_its_floating_point_matrices_by_name(
     save: Callable[..., None], tmp_path: Path

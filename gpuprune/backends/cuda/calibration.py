@@ -18,6 +18,8 @@ _EMPTY_SAMPLES = 100
 _EVENT_RESOLUTION_S = 0.5e-6  # as CUDA documents it, where the samples show no step
 _COPY_FACTOR = 4  # L2 caches in the buffer that is copied
 _PASSES = 64  # over what is read from the L2 cache
+_SHARED_READS = 8192  # of a thread, from shared memory
+_STARTS = 16  # kernels in a row, whose starts show beside one
 _BLOCK = 512  # threads
 _VECTOR_BYTES = 16
 _SQUARE = {"float64": 2048}  # rows of a product that fills the device; many have little float64
@@ -50,6 +52,9 @@ def calibrate(
         flops_per_s={
             name: _flops_per_s(sampler, name) for name in precisions if not cublas.lacking(name)
         },
+        core_cache_bytes_per_s=_shared_bytes_per_s(sampler, properties),
+        core_cache_bytes=int(properties["sharedMemPerMultiprocessor"]),
+        start_s=_start_s(sampler),
     )
 
 
@@ -61,6 +66,17 @@ def _floor(sampler: Sampler) -> tuple[float, float]:
     return median(samples), smallest_step(samples) or _EVENT_RESOLUTION_S
 
 
+def _start_s(sampler: Sampler) -> float:
+    """Measure what each kernel behind another one adds."""
+    kernel = load_kernels().get_function("empty")
+
+    def start(count: int) -> float:
+        work = _Work(lambda: [kernel((1,), (1,), ()) for _ in range(count)])
+        return median(sampler.sample(work, cold=False).seconds for _ in range(_EMPTY_SAMPLES))
+
+    return max(0.0, start(1 + _STARTS) - start(1)) / _STARTS
+
+
 def _copy_bytes_per_s(sampler: Sampler, size: int) -> float:
     free, _ = cupy.cuda.runtime.memGetInfo()
     size = min(size, free // 4)
@@ -70,10 +86,22 @@ def _copy_bytes_per_s(sampler: Sampler, size: int) -> float:
     return 2 * int(source.nbytes) / _fastest_s(sampler, copy)
 
 
+def _shared_bytes_per_s(sampler: Sampler, properties: dict[str, Any]) -> float:
+    blocks = _resident_blocks(properties)
+    sink = cupy.empty(1, cupy.uint32)
+    kernel = load_kernels().get_function("read_shared_repeatedly")
+    read = _Work(lambda: kernel((blocks,), (_BLOCK,), (np.int32(_SHARED_READS), sink)))
+    return blocks * _BLOCK * _SHARED_READS * _VECTOR_BYTES / _fastest_s(sampler, read)
+
+
+def _resident_blocks(properties: dict[str, Any]) -> int:
+    """Return how many blocks fill the device."""
+    resident = properties["maxThreadsPerMultiProcessor"] // _BLOCK
+    return int(properties["multiProcessorCount"] * resident)
+
+
 def _l2_bytes_per_s(sampler: Sampler, properties: dict[str, Any]) -> float:
-    blocks = properties["multiProcessorCount"] * (
-        properties["maxThreadsPerMultiProcessor"] // _BLOCK
-    )
+    blocks = _resident_blocks(properties)
     # A quarter: where the cache has two halves, each keeps its own copy of what it serves.
     quarter = properties["l2CacheSize"] // 4
     vectors = max(1, quarter // (blocks * _BLOCK * _VECTOR_BYTES))  # a thread

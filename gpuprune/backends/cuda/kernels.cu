@@ -51,3 +51,30 @@ extern "C" __global__ void read_repeatedly(const uint4* __restrict__ values, con
         *sink = sum;
     }
 }
+
+// Each thread reads vectors of its block's shared memory, a warp 512 bytes in a row: no two lanes
+// want the same bank at once. Volatile, for otherwise one pass would do for all.
+extern "C" __global__ void read_shared_repeatedly(const int passes,
+                                                  unsigned int* __restrict__ sink) {
+    constexpr unsigned int VECTORS = 1024;  // 16 KiB, so that every GPU has room for its threads
+    __shared__ uint4 values[VECTORS];
+    for (unsigned int i = threadIdx.x; i < VECTORS; i += blockDim.x) {
+        values[i] = make_uint4(i, i + 1, i + 2, i + 3);
+    }
+    __syncthreads();
+    const unsigned int first = static_cast<unsigned int>(__cvta_generic_to_shared(values));
+    unsigned int sum = 0;
+    unsigned int at = threadIdx.x;
+#pragma unroll 8
+    for (int pass = 0; pass < passes; ++pass) {
+        uint4 value;
+        asm volatile("ld.volatile.shared.v4.u32 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(value.x), "=r"(value.y), "=r"(value.z), "=r"(value.w)
+                     : "r"(first + 16 * at));
+        sum += value.x ^ value.y ^ value.z ^ value.w;
+        at = (at + blockDim.x) % VECTORS;
+    }
+    if (sum == 1) {  // keeps the reads, and hardly ever comes true
+        *sink = sum;
+    }
+}

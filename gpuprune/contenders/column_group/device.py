@@ -15,6 +15,7 @@ from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, starts_of, too_large
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work
 
 _FOLDER = Path(__file__).parent
 _FLOAT = 4  # bytes
@@ -140,10 +141,20 @@ def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
             launch(grid, block, *numbers, *format_, activations, np.int64(pitch), out)
         return out
 
+    size = sum(array.nbytes for array in (*format_, problem.activations, out))
+    work = Phase(
+        moved=size,
+        flops=2 * strips.weights.size * slabs * kernel.slab,
+        gathered=strips.columns.size * case.batch * problem.activations.itemsize,
+        gathered_from=problem.activations.nbytes,
+        kept=2 * strips.order.size * slabs * (warps - 1) * tile_bytes,  # the warps' sums
+    )
+    cores = min(1.0, strips.order.size * max(1, slabs) / gpu.multiprocessors)
     return Prepared(
         multiply=multiply,
         variant=kernel.variant,
-        bytes=sum(array.nbytes for array in (*format_, problem.activations, out)),
+        bytes=size,
+        work=Work(phases=(work,), cores=cores),
     )
 
 

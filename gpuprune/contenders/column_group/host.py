@@ -17,6 +17,7 @@ from gpuprune.backends import Backend
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.column_group.strips import pack
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work
 from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
 
@@ -43,10 +44,20 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
             _multiply_in_parallel(step, step.sizes, *arrays, packed, tiles, out, shares)
         return out
 
+    size = sum(array.nbytes for array in (*arrays, problem.activations, out))
+    entries = slices * strips.columns.size
+    packing = Phase(moved=problem.activations.nbytes + packed.nbytes)
+    multiplying = Phase(
+        moved=size - problem.activations.nbytes,
+        flops=2 * entries * step.sizes.wide,
+        gathered=entries * step.sizes.narrow * dtype.itemsize,
+        gathered_from=packed.nbytes,
+    )
     return Prepared(
         multiply=multiply,
         variant=f"gather, {host.name}",
-        bytes=sum(array.nbytes for array in (*arrays, problem.activations, out)),
+        bytes=size,
+        work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
     )
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 _Order = Literal["C", "F"]
 _ALGORITHMS = {"default": 0, "ALG1": 4, "ALG2": 6, "ALG3": 12}  # cusparseSpMMAlg_t
@@ -80,7 +81,15 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
                 refusals.append(f"{variant}: {error}")
                 continue
             size = matrix.nbytes + activations.nbytes + product.out.nbytes
-            prepared.append(Prepared(multiply=product, variant=variant, bytes=size, call=call))
+            prepared.append(
+                Prepared(
+                    multiply=product,
+                    variant=variant,
+                    bytes=size,
+                    call=call,
+                    work=_work(problem, size),
+                )
+            )
     if not prepared:
         raise NotApplicable(f"cuSPARSE refuses every algorithm; {'; '.join(refusals)}")
     return prepared
@@ -150,6 +159,17 @@ class _Product:
         )
 
 
+def _work(problem: Problem, size: int) -> Work:
+    """Account for what any product of CSR by rows does: a row of activations for each weight."""
+    phase = Phase(
+        moved=size,
+        flops=operations(problem.case, problem.nnz),
+        gathered=problem.nnz * problem.case.batch * problem.weights.itemsize,
+        gathered_from=problem.activations.nbytes,
+    )
+    return Work(phases=(phase,))
+
+
 def _describe_csr(matrix: Compressed, storage: int) -> int:
     is_narrow = matrix.columns.dtype == np.int32
     index = cusparse.CUSPARSE_INDEX_32I if is_narrow else cusparse.CUSPARSE_INDEX_64I
@@ -190,7 +210,12 @@ def _nothing(matrix: Compressed, problem: Problem) -> Prepared:
         return out
 
     size = matrix.nbytes + problem.activations.nbytes + out.nbytes
-    return Prepared(multiply=multiply, variant="zero fill", bytes=size)
+    return Prepared(
+        multiply=multiply,
+        variant="zero fill",
+        bytes=size,
+        work=Work(phases=(Phase(moved=out.nbytes),)),
+    )
 
 
 def _by_cupy(matrix: Compressed, problem: Problem) -> Callable[[], Array] | None:

@@ -14,6 +14,11 @@ from numpy.typing import NDArray
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
+from gpuprune.steps import registers
+
+_AT_ONCE = 4  # weights of a row that Numba's product adds in one pass over the row's sums
+_SCIPY_VECTOR_BYTES = 16  # SciPy is compiled for the least processor of its kind
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -34,9 +39,24 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         _multiply(values, columns, offsets, problem.activations, out)
         return out
 
+    threads = backend.threads or 1
     return [
-        Prepared(multiply=by_numba, variant="Numba", bytes=size),
-        Prepared(multiply=by_scipy, variant="SciPy", bytes=size),
+        Prepared(
+            multiply=by_numba,
+            variant="Numba",
+            bytes=size,
+            work=Work(phases=(_phase(problem, size, passes=1 / _AT_ONCE),), starts=threads > 1),
+        ),
+        Prepared(
+            multiply=by_scipy,
+            variant="SciPy",
+            bytes=size,
+            work=Work(
+                phases=(_phase(problem, size, passes=1),),
+                cores=1 / threads,
+                lanes=min(1.0, _SCIPY_VECTOR_BYTES / registers().bytes),
+            ),
+        ),
     ]
 
 
@@ -58,6 +78,18 @@ def compress(
     values, columns = np.empty(nnz, weights.dtype), np.empty(nnz, index)
     _fill(weights, mask, words, offsets, values, columns)
     return values, columns, offsets
+
+
+def _phase(problem: Problem, size: int, *, passes: float) -> Phase:
+    """Account for a row of activations a weight, and so many passes over a row of sums."""
+    row_bytes = problem.case.batch * problem.weights.itemsize
+    return Phase(
+        moved=size,
+        flops=operations(problem.case, problem.nnz),
+        gathered=problem.nnz * row_bytes,
+        gathered_from=problem.activations.nbytes,
+        kept=2 * passes * problem.nnz * row_bytes,  # read and written
+    )
 
 
 @njit(parallel=True, cache=True)

@@ -17,6 +17,7 @@ from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, starts_of, too_large
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work
 from gpuprune.units import format_bytes
 
 _FOLDER = Path(__file__).parent
@@ -62,6 +63,8 @@ class _Product:
     format: tuple[Array, ...]
     parts: int  # products that it gives, to be added
     slots: int  # columns of the batch that a lane has
+    loaded: int  # rows of activations that its warps or blocks load for each slab of the batch
+    kept: int  # rows of a slab that go to or come from shared memory
 
 
 def _panels(problem: Problem, gpu: Gpu) -> _Product:
@@ -83,6 +86,9 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
         ceil(blocks / (_LEAST_BLOCKS * slices)),
     )
     shared_bytes = of_block * slices * warp_bytes
+    shares, columns, starts, rows, weights = pack_panels(
+        problem.weights, problem.mask, steps, splits * slices, xp
+    )
     return _Product(
         name=f"panels of {_HEIGHT} rows",
         launch=gpu.compile(
@@ -95,9 +101,11 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
         grid=tiles * splits,
         block=(LANES, of_block, slices),
         sizes=(case.rows, case.cols, case.batch, count, splits),
-        format=pack_panels(problem.weights, problem.mask, steps, splits * slices, xp),
+        format=(shares, columns, starts, rows, weights),
         parts=splits,
         slots=slots,
+        loaded=columns.size * steps.depth,
+        kept=2 * rows.size,  # sums, read and written
     )
 
 
@@ -122,6 +130,9 @@ def _staged(problem: Problem, gpu: Gpu) -> _Product:
             ceil(case.rows / warps),
         ),
     )
+    shares, starts, weights, places = pack_windows(
+        problem.weights, problem.mask, depth, window, blocks * warps, gpu.xp
+    )
     return _Product(
         name="windows in shared memory",
         launch=gpu.compile(
@@ -134,9 +145,11 @@ def _staged(problem: Problem, gpu: Gpu) -> _Product:
         grid=windows * blocks,
         block=(LANES, warps),
         sizes=(case.rows, case.cols, case.batch, window, blocks),
-        format=pack_windows(problem.weights, problem.mask, depth, window, blocks * warps, gpu.xp),
+        format=(shares, starts, weights, places),
         parts=windows,
         slots=slots,
+        loaded=windows * blocks * window,
+        kept=windows * blocks * window + weights.size,
     )
 
 
@@ -168,12 +181,33 @@ def _prepared(problem: Problem, gpu: Gpu, product: _Product) -> Prepared:
             add((blocks,), (_ADDING_THREADS,), np.int64(size), number, parts, out)
         return out
 
-    operands = (*product.format, problem.activations, out)
     return Prepared(
         multiply=multiply,
         variant=product.name,
-        bytes=sum(operand.nbytes for operand in operands),
+        bytes=sum(operand.nbytes for operand in (*product.format, problem.activations, out)),
+        work=_work(problem, gpu, product, room),
     )
+
+
+def _work(problem: Problem, gpu: Gpu, product: _Product, room: int) -> Work:
+    """Account for the kernel, and for the adding of its parts, which take `room` bytes."""
+    case, slabs = problem.case, _slabs(problem.case.batch)
+    columns = slabs * LANES * product.slots  # of the batch, and those that fill up the last slab
+    out_bytes = case.rows * case.batch * _FLOAT
+    weights = sum(array.size for array in product.format if array.dtype == np.float32)
+    multiplying = Phase(
+        moved=sum(array.nbytes for array in (*product.format, problem.activations))
+        + (0 if room else out_bytes),
+        flops=2 * weights * columns,
+        gathered=product.loaded * case.batch * _FLOAT,
+        gathered_from=problem.activations.nbytes,
+        kept=product.kept * columns * _FLOAT,
+    )
+    cores = min(1.0, product.grid * slabs / gpu.multiprocessors)
+    if not room:
+        return Work(phases=(multiplying,), cores=cores)
+    adding = Phase(moved=out_bytes, gathered=2 * room, gathered_from=room)  # written and read
+    return Work(phases=(multiplying, adding), cores=cores, starts=1)
 
 
 def pack_panels(

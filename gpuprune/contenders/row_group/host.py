@@ -29,6 +29,7 @@ from gpuprune.contenders.row_group.blocks import (
     panel_height,
 )
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work
 from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
 
@@ -52,6 +53,7 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
             arrays=(rows.blocks, rows.values.reshape(-1), rows.starts),
             height=_GATHER_ROWS,
             work=np.diff(rows.starts[:-1:_GATHER_ROWS], append=rows.starts[-1]),
+            loads=rows.blocks.size,
         )
     else:
         panels = pack_panels(problem.weights, blocks, kept, height, counts)
@@ -62,6 +64,8 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
             arrays=(panels.counts, panels.rows, panels.values.reshape(-1), panels.starts),
             height=height,
             work=np.diff(panels.starts),
+            loads=int(np.count_nonzero(panels.counts)),
+            keeps_sums=True,
         )
     return _prepared(problem, blocks, kernel, backend.threads or 1)
 
@@ -76,6 +80,8 @@ class _Kernel:
     arrays: tuple[NDArray[Any], ...]
     height: int  # rows that it multiplies before it writes them
     work: NDArray[np.int64]  # entries of each so many rows
+    loads: int  # of the activations of a block, in each slice
+    keeps_sums: bool = False  # in cache, from where each entry reads and writes its row's
 
 
 def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -> Prepared:
@@ -98,10 +104,21 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
             kernel.in_parallel(*packed_weights, packed, tiles, out, shares)
         return out
 
+    size = sum(array.nbytes for array in (*kernel.arrays, problem.activations, out))
+    entries, item = slices * int(kernel.work.sum()), dtype.itemsize
+    packing = Phase(moved=problem.activations.nbytes + packed.nbytes)
+    multiplying = Phase(
+        moved=size - problem.activations.nbytes,
+        flops=2 * entries * step.sizes.wide,
+        gathered=slices * kernel.loads * step.sizes.wide * item,
+        gathered_from=packed.nbytes,
+        kept=2 * entries * step.sizes.narrow * item if kernel.keeps_sums else 0,
+    )
     return Prepared(
         multiply=multiply,
         variant=f"{kernel.name}, {host.name}",
-        bytes=sum(array.nbytes for array in (*kernel.arrays, problem.activations, out)),
+        bytes=size,
+        work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
     )
 
 
