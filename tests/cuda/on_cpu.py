@@ -6,6 +6,7 @@ cannot show: the order of memory between blocks, instructions of the device, and
 
 import ctypes
 import hashlib
+import mmap
 import os
 import re
 import shutil
@@ -51,9 +52,12 @@ class Machine:
 
     def empty(self, shape, dtype):
         """Make an array of which whatever is not written shows, unless it is huge."""
-        if np.prod(shape) > _HUGE:
-            return np.empty(shape, dtype)
-        return np.full(shape, np.nan, dtype)
+        if np.prod(shape) <= _HUGE:
+            return np.full(shape, np.nan, dtype)
+        memory = mmap.mmap(-1, int(np.prod(shape)) * np.dtype(dtype).itemsize)
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):  # of which few are written, and each is zeroed first
+            memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, dtype).reshape(shape)
 
     def RawModule(self, code, options=()):  # noqa: N802 - CuPy's name
         if self.defect and self.defect[0] in code:
