@@ -90,7 +90,7 @@ class _Module:
         source = f'#include "machine.h"\n#line 1 "kernel.cu"\n{text}{entries}'
         sanitize = [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all"] if SANITIZE else []
         flags = [*options, *sanitize, "-Wno-unknown-pragmas", "-Wall", "-Wextra", "-Werror"]
-        flags += ["-Wno-unused-parameter", "-Wno-maybe-uninitialized"]
+        flags += ["-Wno-unused-parameter", "-Wno-unknown-warning-option"]
         machine_object = _build((HERE / "machine.cpp").read_text(), ".o", "-c")
         library = _build(source, ".so", "-shared", *flags, last=["-xnone", machine_object])
         self._library = ctypes.CDLL(str(library))

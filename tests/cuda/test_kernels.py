@@ -19,12 +19,21 @@ from tests.cuda.on_cpu import LaunchError, gpu
 pytestmark = pytest.mark.skipif(not on_cpu.COMPILER, reason=on_cpu.NO_COMPILER)
 
 FAKE = FakeBackend()
-FLOAT32 = [("row", "float32"), ("column", "float32")]
-ALL = [*FLOAT32, ("column", "float16"), ("column", "bfloat16")]
+ALL = [
+    ("row", "float32"),
+    ("column", "float32"),
+    ("column", "float16"),
+    ("column", "bfloat16"),
+]
+# The kernels of the 16-bit types differ in how they read a number, and in nothing else.
+CHECKS = [
+    (*kind, *pattern)
+    for kind in ALL
+    for pattern in (PATTERNS[::4] if kind[1] == "bfloat16" else PATTERNS)
+]
 
 
-@pytest.mark.parametrize(("group", "rate"), PATTERNS)
-@pytest.mark.parametrize(("orientation", "dtype"), ALL)
+@pytest.mark.parametrize(("orientation", "dtype", "group", "rate"), CHECKS)
 def test_products_are_right_on_ragged_shapes(orientation, dtype, group, rate):
     for seed, trial in enumerate(trials(FAKE, orientation, dtype, [(group, rate)])):
         product = multiply(FAKE, trial, gpu(seed))
