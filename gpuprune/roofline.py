@@ -28,12 +28,22 @@ def roofline(
     flops = calibration.flops_per_s.get(precision or case.dtype)
     if not flops:
         return None
-    size = ITEM_BYTES[case.dtype] * (nnz + (case.cols + case.rows) * case.batch)
+    size = fewest_bytes(case, nnz)
     if cache == "warm" and size <= calibration.cache_bytes:
         moving, level = size / calibration.cache_bytes_per_s, "cache"
     else:
         moving, level = size / calibration.memory_bytes_per_s, "memory"
-    computing = 2 * nnz * case.batch / flops
+    computing = operations(case, nnz) / flops
     if computing > moving:
         return Roofline(seconds=computing, bound="arithmetic")
     return Roofline(seconds=moving, bound=level)
+
+
+def fewest_bytes(case: Case, nnz: int) -> int:
+    """Count the bytes of `nnz` weights, the activations and the output, each moved once."""
+    return ITEM_BYTES[case.dtype] * (nnz + (case.cols + case.rows) * case.batch)
+
+
+def operations(case: Case, nnz: int) -> int:
+    """Count the multiplications and additions of `nnz` weights with every column of the batch."""
+    return 2 * nnz * case.batch
