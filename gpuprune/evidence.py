@@ -104,6 +104,7 @@ def read(paths: Sequence[Path]) -> Evidence:
             warnings.append(f"{path}: the run has not ended; shown is what it has measured so far")
         if file.header.get("kind") == KIND:
             header, outcomes = experiment.parse(file)
+            _require_sound_training(path, header, outcomes)
             trainings.append(Training(path=path, header=header, outcomes=tuple(outcomes)))
         else:
             run, results = session.parse(file)
@@ -261,10 +262,22 @@ def _has_sound_times(result: Result) -> bool:
     )
 
 
-def _unsound(path: Path, what: str) -> GpupruneError:
+def _require_sound_training(path: Path, header: Header, outcomes: Iterable[Outcome]) -> None:
+    if not {"rate", "orientation"} <= header.configuration.keys():
+        raise _unsound(path, "its configuration lacks the rate or the orientation", "accuracy")
+    for number, one in enumerate(outcomes, start=1):
+        shares = (one.rate, one.accuracy, one.achieved_rate)
+        if not (
+            all(type(share) in (int, float) and 0 <= share <= 1 for share in shares)
+            and (one.group is None or (type(one.group) is int and one.group >= 1))
+        ):
+            raise _unsound(path, f"result {number} has a value of another kind", "accuracy")
+
+
+def _unsound(path: Path, what: str, command: str = "bench") -> GpupruneError:
     return GpupruneError(
-        f"{path} is no run of gpuprune bench: {what}",
-        hint="give a file as `gpuprune bench --output` wrote it",
+        f"{path} is no run of gpuprune {command}: {what}",
+        hint=f"give a file as `gpuprune {command} --output` wrote it",
     )
 
 

@@ -52,8 +52,7 @@ def render(evidence: Evidence) -> str:
 
 
 def _title(evidence: Evidence) -> str:
-    names = [report.printable(bench.name) for bench in evidence.benches]
-    return " · ".join(["gpuprune report", *names])
+    return " · ".join(["gpuprune report", *(bench.name for bench in evidence.benches)])
 
 
 def _advice(benches: Iterable[Bench]) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,7 @@ import altair as alt
 from gpuprune.accuracy.records import Outcome, by_group
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
-from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, log_scale
+from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, log_scale, percent_domain
 from gpuprune.tradeoff import Point, front
 
 
@@ -21,7 +21,9 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
     y = alt.Y(
         "percent:Q",
         title="accuracy on held-out images (%)",
-        scale=alt.Scale(zero=False, nice=True, padding=8),
+        scale=alt.Scale(
+            domain=percent_domain([row[end] for row in rows for end in ("low", "high")], step=5),
+        ),
     )
     base = alt.Chart().transform_filter("isValid(datum.group)")
     x = alt.X("group:O", title="group size", axis=alt.Axis(labelAngle=0))
@@ -32,7 +34,7 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
         alt.Tooltip("seeds:Q"),
         alt.Tooltip("rate:Q", title="pruning rate"),
     ]
-    bars = base.mark_rule(strokeWidth=1.6, color=theme.kinds[0]).encode(
+    bars = base.mark_rule(clip=True, strokeWidth=1.6, color=theme.kinds[0]).encode(
         x=x, y=alt.Y("low:Q", title="accuracy on held-out images (%)"), y2="high:Q"
     )
     points = base.mark_point(filled=True, size=70, opacity=1, color=theme.kinds[0]).encode(
@@ -83,7 +85,7 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         y=alt.Y(
             "percent:Q",
             title="accuracy on held-out images (%)",
-            scale=alt.Scale(zero=False, nice=True, padding=14),
+            scale=alt.Scale(domain=percent_domain([row["percent"] for row in rows], step=5)),
         ),
     )
     edge = base.transform_filter("datum.is_front").mark_line(color=theme.faint, strokeWidth=3)
@@ -101,9 +103,14 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
             alt.Tooltip("seeds:Q"),
         ],
     )
-    names = base.mark_text(align="left", dx=8, dy=-7, fontSize=12, color=theme.ink).encode(
-        text="name:N"
-    )
+    names = base.mark_text(
+        # Beside the dashed line, not across it.
+        align=alt.expr("datum.is_pruned ? 'center' : 'left'"),
+        dx=alt.expr("datum.is_pruned ? 0 : 6"),
+        dy=-13,
+        fontSize=12,
+        color=theme.ink,
+    ).encode(text="name:N")
     rate = max(point.rate for found in points_of.values() for point in found)
     figure = (
         alt.layer(edge, dense, crosses, names, data=ROWS)

@@ -64,6 +64,8 @@ def _efficiency(evidence: Evidence) -> Figure:
 def _accuracy(evidence: Evidence) -> Figure:
     if not evidence.trainings:
         raise _lacking("accuracy", "gpuprune accuracy --output accuracy.jsonl")
+    if len(evidence.trainings) == 1:
+        return accuracy({"": evidence.trainings[0].outcomes})
     return accuracy({str(one.path): one.outcomes for one in evidence.trainings})
 
 

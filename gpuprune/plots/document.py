@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from gpuprune.plots.drawing import Specification
 from gpuprune.plots.theme import DARK, PAPER, variables
+from gpuprune.report import printable
 
 VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
 
@@ -51,9 +52,15 @@ def document(
 
 
 def fill(template: str, **values: object) -> Markup:
-    """Fill a template, in which whatever is not markup of ours is escaped."""
-    engine = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    """Fill a template, in which whatever is not markup of ours is escaped, on one line."""
+    engine = Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_on_one_line
+    )
     return Markup(engine.from_string(template).render(**values))  # noqa: S704 - has escaped
+
+
+def _on_one_line(value: object) -> object:
+    return printable(value) if type(value) is str else value
 
 
 @cache

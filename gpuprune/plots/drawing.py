@@ -31,5 +31,4 @@ def specification(figure: Figure, theme: Theme) -> Specification:
     """Return the Vega-Lite of a figure in the colours of a theme, checked against the schema."""
     drawing = figure(theme)
     checked: Specification = drawing.chart.to_dict()
-    datasets = {**checked.get("datasets", {}), _NAME: drawing.rows}
-    return checked | {"datasets": datasets, "config": config(theme)}
+    return checked | {"datasets": {_NAME: drawing.rows}, "config": config(theme)}

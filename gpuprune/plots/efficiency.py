@@ -1,7 +1,6 @@
 """Global load efficiency over rate, a line a group."""
 
 from collections.abc import Sequence
-from math import floor
 
 import altair as alt
 
@@ -9,7 +8,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence import Efficiency
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
-from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme
+from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, percent_domain
 
 _COUNTING = {"ncu": "distinct bytes, as ncu counts", "nvprof": "every lane, as nvprof counts"}
 
@@ -37,6 +36,7 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         }
         for one in sorted(efficiencies, key=lambda one: (one.group, one.rate))
     ]
+    percents = [one.percent for one in efficiencies]
     group = labels.by_group((one.group for one in efficiencies), theme)
     base = alt.Chart().encode(
         x=alt.X(
@@ -45,7 +45,10 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         y=alt.Y(
             "percent:Q",
             title="global load efficiency (%)",
-            scale=alt.Scale(domain=[_floor(rows), max(100.0, *_percents(rows))], nice=False),
+            # Stretched to the data, a scale would make a point look like much.
+            scale=alt.Scale(
+                domain=[*percent_domain(percents, step=10)[:1], max(100.0, *percents)]
+            ),
         ),
         color=group["color"],
     )
@@ -78,12 +81,3 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         )
     )
     return Drawing(chart=figure, rows=rows)
-
-
-def _floor(rows: Sequence[Row]) -> float:
-    """Return the ten below all; stretched to the data, a scale makes a point look like much."""
-    return 10.0 * floor(min(_percents(rows)) / 10)
-
-
-def _percents(rows: Sequence[Row]) -> list[float]:
-    return [row["percent"] for row in rows]

@@ -15,6 +15,7 @@ from gpuprune.roofline import fewest_bytes, operations
 
 _GIGA = 1e9
 _HEIGHT = 280
+_HEADROOM = 1.3  # above a roof, for its name
 _DECADE = 10.0  # the least that is shown of intensities, so that a roof has a slope to see
 
 
@@ -32,7 +33,8 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
     kinds = labels.by_kind("contender", "contender", [row["contender"] for row in rows], theme)
     span, x_ticks = log_scale(_about(row["intensity"] for row in rows))
     roofs = [roof for bench in benches for roof in _roofs(bench, span)]
-    heights, y_ticks = log_scale(row["gflops"] for row in (*rows, *roofs))
+    tops = [_HEADROOM * roof["gflops"] for roof in roofs]
+    heights, y_ticks = log_scale([*(row["gflops"] for row in (*rows, *roofs)), *tops])
     x = alt.X(
         "intensity:Q",
         title="operations a byte",

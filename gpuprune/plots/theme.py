@@ -2,11 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import ceil, floor, inf
 from typing import Any
 
 FONT = "system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif"
 PANEL_WIDTH, PANEL_HEIGHT = 300, 240
 _MARGIN = 1.12  # beyond the values, so that none lies on an edge
+# Of a logarithmic axis, by the ratio of its ends: where in each decade ticks stand.
+_TICKS = (
+    (3.0, (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)),
+    (15.0, (1, 1.5, 2, 3, 4, 5, 7)),
+    (inf, (1, 2, 5)),
+)
 
 # Told apart without any colour at all.
 SHAPES = (
@@ -112,7 +119,13 @@ def log_scale(values: Iterable[float]) -> tuple[list[float], list[float]]:
     """Return the domain and the round ticks of a logarithmic axis on which values lie."""
     low, high = min(values := list(values)), max(values)
     domain = [low / _MARGIN, high * _MARGIN]
-    coarse = [one * 10.0**power for power in range(-9, 10) for one in (1, 2, 5)]
-    fine = [0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 4]
-    chosen = fine if low >= fine[0] and high <= fine[-1] else coarse
-    return domain, [round(tick, 9) for tick in chosen if domain[0] <= tick <= domain[1]]
+    steps = next(steps for widest, steps in _TICKS if high / low <= widest)
+    ticks = [float(f"{step}e{power}") for power in range(-9, 10) for step in steps]
+    return domain, [tick for tick in ticks if domain[0] <= tick <= domain[1]]
+
+
+def percent_domain(values: Iterable[float], step: int) -> list[float]:
+    """Return the ends of an axis of percentages: multiples of a step, up to 100."""
+    low, high = min(values := list(values)), max(values)
+    upper = max(min(step * ceil(high / step), 100), high)
+    return [float(step * floor(low / step)), float(upper)]
