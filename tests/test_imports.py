@@ -3,7 +3,8 @@ import sys
 
 import pytest
 
-HEAVY = ["cupy", "llvmlite", "numba", "numpy", "ray", "rich", "scipy", "tabulate", "torch"]
+HEAVY = ["altair", "cupy", "jinja2", "llvmlite", "markdown_it", "numba", "numpy", "ray", "rich"]
+HEAVY += ["scipy", "tabulate", "torch", "vl_convert"]
 PROBE = """
 import sys
 from gpuprune.cli import cli
@@ -13,7 +14,7 @@ except SystemExit as end:
     assert end.code == 0, end.code
 print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
 """
-COMMANDS = ["bench", "prune", "inspect", "info"]
+COMMANDS = ["bench", "prune", "inspect", "info", "plot", "report"]
 
 
 def modules_after(*arguments):
