@@ -14,7 +14,7 @@ from gpuprune.accuracy.records import KIND, Header, Outcome
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.parse import KernelProfile
 from gpuprune.profiler.tables import average_efficiency
-from gpuprune.records import ITEM_BYTES, Case, Result, Run
+from gpuprune.records import ITEM_BYTES, Calibration, Case, Result, Run
 from gpuprune.regression.efficiency import read_rows
 from gpuprune.storage import read as read_run
 
@@ -23,10 +23,10 @@ _MOST_NAMES = 8  # of layers, told in a hint
 _ENVIRONMENT = ("device", "device_name", "node", "threads", "packages")
 # What tells two runs apart, in the order in which a reader looks for it.
 _FACTS: tuple[Callable[[Run], Any], ...] = (
-    lambda run: run.environment.get("device_name"),
-    lambda run: run.environment.get("node"),
-    lambda run: f"{threads} threads" if (threads := run.environment.get("threads")) else None,
-    lambda run: run.configuration.get("dtype"),
+    lambda run: run.environment["device_name"],
+    lambda run: str(run.environment["node"]),
+    lambda run: _threads(run.environment.get("threads")),
+    lambda run: str(run.configuration.get("dtype")),
     lambda run: f"{run.configuration.get('orientation')} groups",
     lambda run: f"scored by {run.configuration.get('score')}",
     lambda run: f"gpuprune {run.version}",
@@ -237,8 +237,10 @@ def _require_sound(path: Path, run: Run, results: Iterable[Result]) -> None:
     missing = [name for name in _ENVIRONMENT if name not in run.environment]
     if missing:
         raise _unsound(path, f"its environment lacks {', '.join(missing)}")
+    if not (_is_sound_machine(run.environment) and _is_sound_calibration(run.calibration)):
+        raise _unsound(path, "its first line has a value of another kind")
     for number, result in enumerate(results, start=1):
-        if not (_is_sound(result.case) and _has_sound_times(result)):
+        if not (_is_sound(result.case) and _is_sound_result(result)):
             raise _unsound(path, f"result {number} has a value of another kind")
 
 
@@ -247,19 +249,46 @@ def _is_sound(case: Case) -> bool:
     texts = (case.dtype, case.orientation, case.score, case.weights or "")
     return (
         all(type(size) is int and size >= 1 for size in sizes)
-        and type(case.rate) in (int, float)
+        and _is_number(case.rate)
         and 0 <= case.rate <= 1
         and all(isinstance(text, str) for text in texts)
         and case.dtype in ITEM_BYTES
     )
 
 
-def _has_sound_times(result: Result) -> bool:
+def _is_sound_result(result: Result) -> bool:
+    texts = (result.contender, result.status, result.reason or "", result.bound or "")
     samples = result.timing.samples_s if result.timing else (1.0,)
-    return bool(samples) and all(
-        type(value) in (int, float) and value > 0
-        for value in (*samples, 1.0 if result.roofline_s is None else result.roofline_s)
+    return (
+        all(isinstance(text, str) for text in texts)
+        and bool(samples)
+        and all(map(_is_positive, samples))
+        and (result.roofline_s is None or _is_positive(result.roofline_s))
+        and (result.nnz is None or type(result.nnz) is int)
     )
+
+
+def _is_sound_machine(environment: dict[str, Any]) -> bool:
+    counts = (environment["threads"], environment.get("busy_cores"))
+    return (
+        isinstance(environment["device_name"], str)
+        and isinstance(environment["packages"], dict)
+        and all(count is None or _is_number(count) for count in counts)
+    )
+
+
+def _is_sound_calibration(calibration: Calibration) -> bool:
+    values = asdict(calibration)
+    rates = values.pop("flops_per_s")
+    return isinstance(rates, dict) and all(map(_is_positive, [*rates.values(), *values.values()]))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_positive(value: Any) -> bool:
+    return _is_number(value) and value > 0
 
 
 def _require_sound_training(path: Path, header: Header, outcomes: Iterable[Outcome]) -> None:
@@ -268,7 +297,7 @@ def _require_sound_training(path: Path, header: Header, outcomes: Iterable[Outco
     for number, one in enumerate(outcomes, start=1):
         shares = (one.rate, one.accuracy, one.achieved_rate)
         if not (
-            all(type(share) in (int, float) and 0 <= share <= 1 for share in shares)
+            all(_is_number(share) and 0 <= share <= 1 for share in shares)
             and (one.group is None or (type(one.group) is int and one.group >= 1))
         ):
             raise _unsound(path, f"result {number} has a value of another kind", "accuracy")
@@ -291,6 +320,10 @@ def _require_one_contract(benches: Sequence[Bench]) -> None:
                     f"{name.replace('_', ' ')} {value}, {other.path} with {here[name]}",
                     hint="measure them again with the same options, or show them apart",
                 )
+
+
+def _threads(count: int | None) -> str | None:
+    return f"{count} thread{'' if count == 1 else 's'}" if count else None
 
 
 def _named(benches: Sequence[Bench]) -> list[Bench]:

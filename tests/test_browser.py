@@ -126,6 +126,14 @@ def test_a_figure_answers_to_the_pointer(browser, evidence, tmp_path, name):
     assert visit.was_quiet(), (visit.said, visit.asked)
 
 
+def test_on_paper_a_page_has_the_colours_of_paper(browser, tmp_path):
+    page.write(read([write_run(tmp_path / "run.jsonl")]), tmp_path / "page.html")
+    visit = Visit(browser, tmp_path / "page.html", "dark")
+    visit.tab.emulate_media(media="print")
+    label = visit.tab.locator("figure text", has_text="pruning rate").first
+    assert label.evaluate("one => getComputedStyle(one).fill") == "rgb(31, 35, 40)"
+
+
 def test_the_data_is_saved_as_a_file(browser, tmp_path):
     page.write(read([write_run(tmp_path / "run.jsonl")]), tmp_path / "page.html")
     visit = Visit(browser, tmp_path / "page.html")
@@ -146,7 +154,8 @@ def test_a_page_of_2000_results_is_small_and_soon_there(browser, tmp_path):
     path = tmp_path / "page.html"
     page.write(read([write_run(tmp_path / "run.jsonl", results)]), path)
     assert path.stat().st_size < 10 * 2**20
-    Visit(browser, path)  # the browser itself has to warm up
-    visit = Visit(browser, path)
-    assert visit.seconds < 2
-    assert visit.was_quiet(), (visit.said, visit.asked)
+    visits = [Visit(browser, path) for _ in range(4)]
+    # The quickest: others on the machine only ever make it slower.
+    assert min(visit.seconds for visit in visits) < 2
+    for visit in visits:
+        assert visit.was_quiet(), (visit.said, visit.asked)

@@ -9,6 +9,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence import Efficiency, only_layers, read
 from gpuprune.records import Contract
 from tests.made_runs import (
+    CALIBRATION,
     made_results,
     made_run,
     predicted_row,
@@ -34,7 +35,7 @@ def test_a_run_is_named_by_its_device(tmp_path):
         ({}, {"device_name": "GPU B"}, ["GPU A", "GPU B"]),
         ({}, {"device_name": "GPU B", "node": "there"}, ["GPU A", "GPU B"]),
         ({}, {"node": "there"}, ["here", "there"]),
-        ({"threads": 1}, {"threads": 2}, ["1 threads", "2 threads"]),
+        ({"threads": 1}, {"threads": 2}, ["1 thread", "2 threads"]),
         ({}, {"configuration": {"orientation": "column"}}, ["row groups", "column groups"]),
         ({}, {"started": "2026-01-02"}, ["2026-01-01", "2026-01-02"]),
     ],
@@ -124,6 +125,9 @@ def test_a_run_that_is_torn_before_its_first_result_is_refused(tmp_path):
         ("samples_s", ["a"]),
         ("roofline_s", -1.0),
         ("roofline_s", "a"),
+        ("nnz", "a"),
+        ("contender", ["csr"]),
+        ("reason", 3),
     ],
 )
 def test_a_value_that_no_run_holds_is_refused(tmp_path, field, value):
@@ -135,6 +139,23 @@ def test_a_value_that_no_run_holds_is_refused(tmp_path, field, value):
     changed[field] = value
     write_profile(path, *lines)
     with pytest.raises(GpupruneError, match="result 1 has a value of another kind"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"device_name": ["a"]}, {"packages": 3}, {"threads": "two"}, {"busy_cores": "a"}]
+)
+def test_a_machine_that_no_run_describes_is_refused(tmp_path, changes):
+    path = write_run(tmp_path / "run.jsonl", run=made_run(**changes))
+    with pytest.raises(GpupruneError, match="its first line has a value of another kind"):
+        read([path])
+
+
+@pytest.mark.parametrize("changes", [{"cache_bytes": "a"}, {"flops_per_s": {"float32": 0.0}}])
+def test_a_calibration_that_no_run_has_is_refused(tmp_path, changes):
+    run = replace(made_run(), calibration=replace(CALIBRATION, **changes))
+    path = write_run(tmp_path / "run.jsonl", run=run)
+    with pytest.raises(GpupruneError, match="its first line has a value of another kind"):
         read([path])
 
 

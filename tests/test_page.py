@@ -54,7 +54,8 @@ def test_a_page_of_one_layer_has_advice_figures_tables_and_machine(tmp_path):
         "Break-even rates",
         '<th scope="row">device name</th><td>GPU A</td>',
         '<th scope="row">timing: cache</th><td>cold</td>',
-        '<th scope="row">measured: memory bytes per</th>',
+        '<th scope="row">measured: memory rate</th><td>93.1 GiB/s</td>',
+        '<th scope="row">measured: arithmetic float32</th><td>10000 GFLOP/s</td>',
         'data-download="gpuprune-bench.csv"',
     ):
         assert told in shown, told

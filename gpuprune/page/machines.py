@@ -1,7 +1,8 @@
 """What runs say of their machines and of how they were timed, a row a fact."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,23 +55,36 @@ def _flat(values: Mapping[str, Any]) -> dict[str, str]:
     """Write each value out with its unit; of what is nested each part."""
     found: dict[str, str] = {}
     for name, value in values.items():
+        title, write = _unit(name)
         if isinstance(value, Mapping):
-            inner = {f"{name}: {key}": text for key, text in _flat(value).items()}
-            found |= {key.removeprefix("packages: "): text for key, text in inner.items()}
-            continue
-        found[name.removesuffix("_s").removesuffix("_bytes")] = _with_unit(name, value)
+            parts = {key: write(part) for key, part in value.items()}
+            # A package is known by its own name.
+            found |= parts if name == "packages" else {f"{title} {k}": v for k, v in parts.items()}
+        else:
+            found[title] = write(value)
     return found
 
 
-def _with_unit(name: str, value: object) -> str:
+def _unit(name: str) -> tuple[str, Callable[[object], str]]:
+    """Split the unit from the name of a field; return what writes a value in it."""
+    for suffix, (instead, write) in _UNITS.items():
+        if name.endswith(suffix):
+            return name.removesuffix(suffix) + instead, partial(_number, write)
+    return name, partial(_number, "{:.6g}".format)
+
+
+def _number(write: Callable[[float], str], value: object) -> str:
     if value is None:
         return _ABSENT
     if isinstance(value, int | float) and not isinstance(value, bool):
-        if name.endswith("bytes_per_s"):
-            return f"{format_bytes(value)}/s"
-        if name.endswith("_bytes"):
-            return format_bytes(value)
-        if name.endswith("_s"):
-            return format_seconds(value)
-        return f"{value:.6g}"
+        return write(value)
     return str(value)
+
+
+# By the end of a field's name: what stands there instead, and how a value is written.
+_UNITS: dict[str, tuple[str, Callable[[float], str]]] = {
+    "_bytes_per_s": (" rate", lambda value: f"{format_bytes(value)}/s"),
+    "flops_per_s": ("arithmetic", lambda value: f"{value / 1e9:.0f} GFLOP/s"),
+    "_bytes": ("", format_bytes),
+    "_s": ("", format_seconds),
+}

@@ -1,6 +1,7 @@
 """Accuracy by group size, and accuracy against speedup: the paper's Figures 4 and 5."""
 
 from collections.abc import Mapping, Sequence
+from math import log
 from statistics import mean, stdev
 
 import altair as alt
@@ -10,6 +11,10 @@ from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, log_scale, percent_domain
 from gpuprune.tradeoff import Point, front
+
+_WIDTH = 1.4 * PANEL_WIDTH
+_TOUCH = 9  # points between two lines, below which they touch
+_NAME, _LINE = 18, 13  # points from one name to the next, and from a line to the next
 
 
 def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -> Drawing:
@@ -45,7 +50,7 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
     rate = max(one.rate for outcomes in outcomes_of.values() for one in outcomes)
     figure = (
         alt.layer(line, bars, points, data=ROWS)
-        .properties(width=1.4 * PANEL_WIDTH, height=PANEL_HEIGHT)
+        .properties(width=_WIDTH, height=PANEL_HEIGHT)
         .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
         .properties(
             title=alt.Title(
@@ -75,6 +80,8 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         for point in found
     ]
     domain, ticks = log_scale([1.0, *(row["speedup"] for row in rows)])
+    percents = percent_domain([row["percent"] for row in rows], step=5)
+    _lift(rows, domain, percents)
     base = alt.Chart().encode(
         x=alt.X(
             "speedup:Q",
@@ -85,7 +92,7 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         y=alt.Y(
             "percent:Q",
             title="accuracy on held-out images (%)",
-            scale=alt.Scale(domain=percent_domain([row["percent"] for row in rows], step=5)),
+            scale=alt.Scale(domain=percents),
         ),
     )
     edge = base.transform_filter("datum.is_front").mark_line(color=theme.faint, strokeWidth=3)
@@ -107,14 +114,14 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         # Beside the dashed line, not across it.
         align=alt.expr("datum.is_pruned ? 'center' : 'left'"),
         dx=alt.expr("datum.is_pruned ? 0 : 6"),
-        dy=-13,
+        dy=alt.expr("-13 * (1 + datum.lift)"),
         fontSize=12,
         color=theme.ink,
     ).encode(text="name:N")
     rate = max(point.rate for found in points_of.values() for point in found)
     figure = (
         alt.layer(edge, dense, crosses, names, data=ROWS)
-        .properties(width=1.4 * PANEL_WIDTH, height=PANEL_HEIGHT)
+        .properties(width=_WIDTH, height=PANEL_HEIGHT)
         .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
         .properties(
             title=alt.Title(
@@ -126,6 +133,24 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         )
     )
     return Drawing(chart=figure, rows=rows)
+
+
+def _lift(rows: Sequence[Row], x_ends: Sequence[float], y_ends: Sequence[float]) -> None:
+    """Say how many lines each name stands above its point, so that none stands on another."""
+    placed: list[tuple[str, float, float]] = []
+    width, height = log(x_ends[1] / x_ends[0]), y_ends[1] - y_ends[0]
+    for row in sorted(rows, key=lambda row: row["speedup"]):
+        x = _WIDTH * log(row["speedup"] / x_ends[0]) / width
+        y = PANEL_HEIGHT * (row["percent"] - y_ends[0]) / height
+        row["lift"] = next(
+            lift
+            for lift in range(len(rows))
+            if not any(
+                run == row["run"] and abs(x - at) < _NAME and abs(y + lift * _LINE - level) < _TOUCH
+                for run, at, level in placed
+            )
+        )
+        placed.append((row["run"], x, y + row["lift"] * _LINE))
 
 
 def _accuracies(name: str, outcomes: Sequence[Outcome]) -> list[Row]:

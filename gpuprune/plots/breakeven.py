@@ -13,7 +13,7 @@ from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import CELLS, DARK_CELLS, NO_CELL, Theme
 
-_STEPS = (0.6, 0.7, 0.8, 0.9, 1.0)  # a colour each
+_STEPS = (0.5, 0.7, 0.8, 0.9, 1.0)  # a colour each
 _NAMES = tuple(f"up to {step:g}" for step in _STEPS)
 _NEVER = "not reached"
 _CELL_WIDTH, _CELL_HEIGHT = 62, 30

@@ -19,7 +19,7 @@ const watcher = new IntersectionObserver(
       }
     }
   },
-  { rootMargin: "600px" },
+  { rootMargin: "200px" },
 );
 for (const element of document.querySelectorAll("[data-figure]")) {
   watcher.observe(element);

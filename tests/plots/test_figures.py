@@ -213,6 +213,22 @@ def test_a_tradeoff_marks_the_front_in_each_run(evidence):
     assert [row["speedup"] for row in rows[:3]] == [1.0, pytest.approx(1.5), pytest.approx(2.0)]
 
 
+def test_names_of_points_that_lie_together_stand_above_each_other(tmp_path):
+    together = {1: {0.9: 2.0}, 8: {0.9: 2.01}, 32: {0.9: 2.02}}
+    evidence = read(
+        [
+            write_run(tmp_path / "run.jsonl", made_results(together)),
+            write_training(
+                tmp_path / "accuracy.jsonl", trained({None: 0.9, 1: 0.8, 8: 0.8, 32: 0.8})
+            ),
+        ]
+    )
+    rows = rows_of("tradeoff", evidence)
+    assert [(row["name"], row["lift"]) for row in rows] == [
+        ("unpruned", 0), ("1", 0), ("8", 1), ("32", 2)
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_a_figure_is_the_same_in_either_theme_but_for_its_colours(evidence, name):
     on_paper, in_page = (
