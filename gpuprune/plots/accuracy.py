@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from math import log
 from statistics import mean, stdev
+from typing import Any
 
 import altair as alt
 
@@ -65,23 +66,42 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
 
 def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Drawing:
     """Draw accuracy against speedup, a cross a group and a column a run, and the front."""
-    rows: list[Row] = [
-        {
-            "run": labels.shorten(name),
-            "name": "unpruned" if point.group is None else str(point.group),
-            "is_pruned": point.group is not None,
-            "speedup": point.speedup,
-            "percent": 100 * point.accuracy,
-            "seeds": point.seeds,
-            "is_front": point in edge,
-        }
-        for name, found in points_of.items()
-        for edge in [front(found)]
-        for point in found
-    ]
-    domain, ticks = log_scale([1.0, *(row["speedup"] for row in rows)])
-    percents = percent_domain([row["percent"] for row in rows], step=5)
-    _lift(rows, domain, percents)
+    rows = _with_lifts(
+        [
+            {
+                "run": labels.shorten(name),
+                "name": "unpruned" if point.group is None else str(point.group),
+                "is_pruned": point.group is not None,
+                "speedup": point.speedup,
+                "percent": 100 * point.accuracy,
+                "seeds": point.seeds,
+                "is_front": point in edge,
+            }
+            for name, found in points_of.items()
+            for edge in [front(found)]
+            for point in found
+        ]
+    )
+    rate = max(point.rate for found in points_of.values() for point in found)
+    figure = (
+        alt.layer(*_crosses(rows, theme), data=ROWS)
+        .properties(width=_WIDTH, height=PANEL_HEIGHT)
+        .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
+        .properties(
+            title=alt.Title(
+                f"Accuracy against speedup, {100 * rate:g} % of the weights pruned",
+                subtitle="a cross a group size; grey: the front, where nothing is both faster "
+                "and more accurate; dashed: dense",
+            ),
+            description="Accuracy by speedup over dense, one mark for each group size",
+        )
+    )
+    return Drawing(chart=figure, rows=rows)
+
+
+def _crosses(rows: Sequence[Row], theme: Theme) -> list[Any]:
+    """Return the front, the line of dense, crosses and their names, the lowest first."""
+    domain, ticks = _speedup_axis(rows)
     base = alt.Chart().encode(
         x=alt.X(
             "speedup:Q",
@@ -92,7 +112,7 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         y=alt.Y(
             "percent:Q",
             title="accuracy on held-out images (%)",
-            scale=alt.Scale(domain=percents),
+            scale=alt.Scale(domain=_percent_axis(rows)),
         ),
     )
     edge = base.transform_filter("datum.is_front").mark_line(color=theme.faint, strokeWidth=3)
@@ -118,39 +138,36 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
         fontSize=12,
         color=theme.ink,
     ).encode(text="name:N")
-    rate = max(point.rate for found in points_of.values() for point in found)
-    figure = (
-        alt.layer(edge, dense, crosses, names, data=ROWS)
-        .properties(width=_WIDTH, height=PANEL_HEIGHT)
-        .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
-        .properties(
-            title=alt.Title(
-                f"Accuracy against speedup, {100 * rate:g} % of the weights pruned",
-                subtitle="a cross a group size; grey: the front, where nothing is both faster "
-                "and more accurate; dashed: dense",
-            ),
-            description="Accuracy by speedup over dense, one mark for each group size",
-        )
-    )
-    return Drawing(chart=figure, rows=rows)
+    return [edge, dense, crosses, names]
 
 
-def _lift(rows: Sequence[Row], x_ends: Sequence[float], y_ends: Sequence[float]) -> None:
+def _with_lifts(rows: Sequence[Row]) -> list[Row]:
     """Say how many lines each name stands above its point, so that none stands on another."""
+    (left, right), _ = _speedup_axis(rows)
+    low, high = _percent_axis(rows)
     placed: list[tuple[str, float, float]] = []
-    width, height = log(x_ends[1] / x_ends[0]), y_ends[1] - y_ends[0]
-    for row in sorted(rows, key=lambda row: row["speedup"]):
-        x = _WIDTH * log(row["speedup"] / x_ends[0]) / width
-        y = PANEL_HEIGHT * (row["percent"] - y_ends[0]) / height
-        row["lift"] = next(
+    lifted = {}
+    for index in sorted(range(len(rows)), key=lambda index: rows[index]["speedup"]):
+        run = rows[index]["run"]
+        x = _WIDTH * log(rows[index]["speedup"] / left) / log(right / left)
+        y = PANEL_HEIGHT * (rows[index]["percent"] - low) / (high - low)
+        near = [level for other, at, level in placed if other == run and abs(x - at) < _NAME]
+        lift = next(
             lift
             for lift in range(len(rows))
-            if not any(
-                run == row["run"] and abs(x - at) < _NAME and abs(y + lift * _LINE - level) < _TOUCH
-                for run, at, level in placed
-            )
+            if all(abs(y + lift * _LINE - level) >= _TOUCH for level in near)
         )
-        placed.append((row["run"], x, y + row["lift"] * _LINE))
+        placed.append((run, x, y + lift * _LINE))
+        lifted[index] = lift
+    return [row | {"lift": lifted[index]} for index, row in enumerate(rows)]
+
+
+def _speedup_axis(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+    return log_scale([1.0, *(row["speedup"] for row in rows)])
+
+
+def _percent_axis(rows: Sequence[Row]) -> list[float]:
+    return percent_domain([row["percent"] for row in rows], step=5)
 
 
 def _accuracies(name: str, outcomes: Sequence[Outcome]) -> list[Row]:

@@ -16,6 +16,9 @@ from gpuprune.plots.theme import CELLS, DARK_CELLS, NO_CELL, Theme
 _STEPS = (0.5, 0.7, 0.8, 0.9, 1.0)  # a colour each
 _NAMES = tuple(f"up to {step:g}" for step in _STEPS)
 _NEVER = "not reached"
+_LEGEND = (
+    "of the fastest sparse product; ≤ the lowest rate measured was enough; > the highest was not"
+)
 _CELL_WIDTH, _CELL_HEIGHT = 62, 30
 _MOST_CELLS = 14  # beside each other, after which panels begin a new line
 
@@ -67,7 +70,7 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
         .properties(
             title=alt.Title(
                 "Break-even pruning rate, from which on sparse is faster than dense",
-                subtitle=_subtitle(benches),
+                subtitle=[" · ".join(labels.shared(benches)), _LEGEND],
             ),
             description="Break-even pruning rate by matrix size and batch",
         )
@@ -118,16 +121,3 @@ def _cell(even: BreakEven, highest: float) -> str:
     if even.rate is None:
         return f"> {highest:.2f}"
     return f"{'≤ ' if even.is_bound else ''}{even.rate:.2f}"
-
-
-def _subtitle(benches: Sequence[Bench]) -> list[str]:
-    cases = [one.case for bench in benches for one in bench.results]
-    facts: list[str] = []
-    for values in (
-        {case.dtype for case in cases},
-        {f"{case.orientation} groups" for case in cases},
-        {labels.shorten(bench.name) for bench in benches},
-    ):
-        facts += values if len(values) == 1 else []
-    limits = "≤ the lowest rate measured was enough; > the highest was not"
-    return [" · ".join(facts), f"of the fastest sparse product; {limits}"]

@@ -6,7 +6,7 @@ from typing import Any
 import altair as alt
 
 from gpuprune import evidence
-from gpuprune.evidence import Efficiency
+from gpuprune.evidence import Bench, Efficiency
 from gpuprune.plots.theme import SHAPES, Theme
 from gpuprune.records import Case
 from gpuprune.report import printable
@@ -29,6 +29,18 @@ def shorten(text: str) -> str:
     text = printable(text)
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def shared(benches: Sequence[Bench]) -> list[str]:
+    """Say what all of several runs have in common: dtype, orientation, caches, machine."""
+    cases = [one.case for bench in benches for one in bench.results]
+    values = (
+        {case.dtype for case in cases},
+        {f"{case.orientation} groups" for case in cases},
+        {f"{bench.run.contract.cache} caches" for bench in benches},
+        {shorten(bench.name) for bench in benches},
+    )
+    return [value for found in values if len(found) == 1 for value in found]
 
 
 def by_group(groups: Iterable[int], theme: Theme) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Speedup over rate, a line a group: the paper's Figure 3."""
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import altair as alt
 
@@ -34,55 +35,9 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
             f"{len(panels)} layers do not fit one figure of speedups",
             hint="choose some with --layer PATTERN, or take --figure breakeven for all of them",
         )
-    domain, ticks = log_scale([1.0, *(row[end] for row in rows for end in ("low", "high"))])
-    scale = alt.Scale(type="log", domain=domain, nice=False)
-    x_scale = alt.Scale(zero=False, nice=False, padding=12)
-    x = alt.X("rate:Q", title="pruning rate", scale=x_scale)
-    y = alt.Y(
-        "speedup:Q",
-        title="speedup over dense",
-        scale=scale,
-        axis=alt.Axis(values=ticks, labelExpr="format(datum.value, '~g') + 'x'"),
-    )
-    group = labels.by_group((row["group"] for row in rows), theme)
-    chosen = alt.selection_point(fields=["group"], bind="legend")
-    shown = alt.condition(chosen, alt.value(1), alt.value(0.1))
-    base = alt.Chart().encode(x=x, color=group["color"])
-    band = base.mark_area().encode(
-        y=alt.Y("low:Q", title="speedup over dense", scale=scale),
-        y2="high:Q",
-        opacity=alt.condition(chosen, alt.value(0.18), alt.value(0.03)),
-    )
-    line = base.mark_line(strokeWidth=1.6).encode(y=y, opacity=shown)
-    dense = (
-        alt.Chart(alt.Data(values=[{"speedup": 1}]))
-        .mark_rule(strokeDash=[6, 3], strokeWidth=1.4, color=theme.ink)
-        .encode(y="speedup:Q")
-    )
-    points = base.mark_point(filled=True, size=45).encode(
-        y=y, shape=group["shape"], opacity=shown, tooltip=_TOOLTIP
-    )
-    even = (
-        alt.Chart()
-        .transform_filter("isValid(datum.even)")
-        .mark_point(filled=True, size=150, stroke=theme.ink, strokeWidth=1.4, opacity=1)
-        .encode(
-            x=alt.X("even:Q", title="pruning rate", scale=x_scale),
-            y=alt.Y(datum=1),
-            color=group["color"],
-            shape=group["shape"],
-            tooltip=[
-                alt.Tooltip("even:Q", title="break-even rate", format=".3f"),
-                alt.Tooltip("group:O", title="group size"),
-            ],
-        )
-    )
-    layers = [band, dense, line, points]
-    if any(row["even"] is not None for row in rows):
-        layers.append(even)
-    drawn = alt.layer(*layers, data=ROWS).add_params(chosen)
     figure = (
-        drawn.properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
+        alt.layer(*_layers(rows, theme), data=ROWS)
+        .properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
         .facet(
             column=alt.Column("contender:N", **labels.panels(row["contender"] for row in rows)),
             row=alt.Row("panel:N", **labels.panels(panels)),
@@ -90,11 +45,7 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
         .properties(
             title=alt.Title(
                 "Speedup of sparse products over dense",
-                subtitle=[
-                    *_common(benches, panels),
-                    "dashed: dense; band: between the quartiles of both products' samples; "
-                    "outlined on the dashed line: break-even",
-                ],
+                subtitle=[_common(benches), _LEGEND],
             ),
             description="Speedup over dense by pruning rate, one line for each group size",
         )
@@ -102,6 +53,10 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
     return Drawing(chart=figure, rows=rows)
 
 
+_LEGEND = (
+    "dashed: dense; band: between the quartiles of both products' samples; "
+    "outlined on the dashed line: break-even"
+)
 _TOOLTIP = [
     alt.Tooltip("contender:N"),
     alt.Tooltip("rate:Q", title="pruning rate", format=".4~f"),
@@ -112,6 +67,51 @@ _TOOLTIP = [
     alt.Tooltip("layer:N"),
     alt.Tooltip("run:N"),
 ]
+
+
+_EVEN_TOOLTIP = [
+    alt.Tooltip("even:Q", title="break-even rate", format=".3f"),
+    alt.Tooltip("group:O", title="group size"),
+]
+
+
+def _layers(rows: Sequence[Row], theme: Theme) -> list[Any]:
+    """Return bands, the line of dense, lines, points and break-even marks, the lowest first."""
+    domain, ticks = log_scale([1.0, *(row[end] for row in rows for end in ("low", "high"))])
+    scale = alt.Scale(type="log", domain=domain, nice=False)
+    rates = {"title": "pruning rate", "scale": alt.Scale(zero=False, nice=False, padding=12)}
+    y = alt.Y(
+        "speedup:Q",
+        title="speedup over dense",
+        scale=scale,
+        axis=alt.Axis(values=ticks, labelExpr="format(datum.value, '~g') + 'x'"),
+    )
+    group = labels.by_group((row["group"] for row in rows), theme)
+    chosen = alt.selection_point(fields=["group"], bind="legend")
+    shown = alt.condition(chosen, alt.value(1), alt.value(0.1))
+    base = alt.Chart().encode(x=alt.X("rate:Q", **rates), color=group["color"])
+    band = base.mark_area().encode(
+        y=alt.Y("low:Q", title="speedup over dense", scale=scale),
+        y2="high:Q",
+        opacity=alt.condition(chosen, alt.value(0.18), alt.value(0.03)),
+    )
+    dense = (
+        alt.Chart(alt.Data(values=[{"speedup": 1}]))
+        .mark_rule(strokeDash=[6, 3], strokeWidth=1.4, color=theme.ink)
+        .encode(y="speedup:Q")
+    )
+    line = base.mark_line(strokeWidth=1.6).encode(y=y, opacity=shown)
+    points = base.mark_point(filled=True, size=45).encode(
+        y=y, shape=group["shape"], opacity=shown, tooltip=_TOOLTIP
+    )
+    even = (
+        alt.Chart()
+        .transform_filter("isValid(datum.even)")
+        .mark_point(filled=True, size=150, stroke=theme.ink, strokeWidth=1.4, opacity=1)
+        .encode(x=alt.X("even:Q", **rates), y=alt.Y(datum=1), tooltip=_EVEN_TOOLTIP, **group)
+    )
+    marked = [even] if any(row["even"] is not None for row in rows) else []
+    return [band.add_params(chosen), dense, line, points, *marked]
 
 
 def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
@@ -153,17 +153,10 @@ def _lines(results: Sequence[Result], contender: str) -> Iterator[Row]:
         }
 
 
-def _common(benches: Sequence[Bench], panels: Sequence[str]) -> list[str]:
-    """Say what all panels share."""
+def _common(benches: Sequence[Bench]) -> str:
+    """Say what all panels share: the layer and its shape, and what `labels.shared` says."""
     cases = [one.case for bench in benches for one in bench.results]
     layers = {labels.layer_name(case) for case in cases}
     shapes = {labels.shape_name(case.rows, case.cols, case.batch) for case in cases}
     facts = [*(layers if len(layers) == 1 else []), *(shapes - layers if len(shapes) == 1 else [])]
-    for values in (
-        {case.dtype for case in cases},
-        {f"{case.orientation} groups" for case in cases},
-        {f"{bench.run.contract.cache} caches" for bench in benches},
-        {labels.shorten(bench.name) for bench in benches},
-    ):
-        facts += values if len(values) == 1 else []
-    return [" · ".join(facts)]
+    return " · ".join([*facts, *labels.shared(benches)])
