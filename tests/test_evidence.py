@@ -57,7 +57,7 @@ def test_timing_contracts_are_not_mixed(tmp_path):
     with pytest.raises(GpupruneError) as refused:
         read([cold, warm])
     assert str(refused.value) == (
-        f"the runs were timed in different ways: {cold} with cache cold, {warm} with warm"
+        f"the runs were timed in different ways: {cold} with cache 'cold', {warm} with 'warm'"
     )
     assert refused.value.hint == "measure them again with the same options, or show them apart"
 
@@ -233,7 +233,7 @@ def test_layers_are_chosen_by_name_or_shape(tmp_path):
     with pytest.raises(GpupruneError) as refused:
         only_layers(found, "<script>")
     assert str(refused.value) == "no layer matches '<script>'"
-    assert refused.value.hint == "there are a.mlp, b"
+    assert refused.value.hint == "there are 'a.mlp', 'b'"
 
 
 def test_a_run_that_loses_all_its_layers_is_left_out(tmp_path):

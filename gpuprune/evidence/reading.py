@@ -82,13 +82,14 @@ def only_layers(evidence: Evidence, pattern: str) -> Evidence:
         efficiencies=tuple(one for one in evidence.efficiencies if _matches(one, pattern)),
     )
     if not kept.benches and not kept.efficiencies:
-        names = {layer_name(one.case) for bench in evidence.benches for one in bench.results}
-        names |= {layer_name(one) for one in evidence.efficiencies}
+        layers: list[Case | Efficiency] = [
+            one.case for bench in evidence.benches for one in bench.results
+        ]
+        layers += evidence.efficiencies
+        names = sorted({repr(layer_name(one)) for one in layers})
         raise GpupruneError(
             f"no layer matches {pattern!r}",
-            hint=f"there are {', '.join(sorted(names)[:_MOST_NAMES])}"
-            if names
-            else "leave it out",
+            hint=f"there are {', '.join(names[:_MOST_NAMES])}" if names else "leave it out",
         )
     return kept
 
@@ -113,7 +114,7 @@ def _require_one_contract(benches: Sequence[Bench]) -> None:
             if here[name] != value:
                 raise GpupruneError(
                     f"the runs were timed in different ways: {benches[0].path} with "
-                    f"{name.replace('_', ' ')} {value}, {other.path} with {here[name]}",
+                    f"{name.replace('_', ' ')} {value!r}, {other.path} with {here[name]!r}",
                     hint="measure them again with the same options, or show them apart",
                 )
 
