@@ -12,7 +12,10 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     if reason := backend.unsupported(problem.case.dtype):
         raise NotApplicable(reason)
     if backend.name == "cuda":
-        raise NotApplicable("has no kernel for GPUs yet")
+        from gpuprune.contenders.column_group import device
+        from gpuprune.kernels import Gpu
+
+        return [device.prepare(problem, Gpu.of(backend))]
     from gpuprune.contenders.column_group import host
 
     return [host.prepare(problem, backend)]

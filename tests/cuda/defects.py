@@ -1,0 +1,269 @@
+"""Defects to plant in the kernels, which the tests must find, and a program that looks for them.
+
+    python -m tests.cuda.defects NAME
+
+runs the small cases with the defect of that name, or with none, and exits with 9 where a product
+is wrong; sanitizers, and the operating system, end it in their own way.
+"""
+
+import sys
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from gpuprune.backends.fake import FakeBackend
+from tests.conftest import problem_of
+from tests.cuda.cases import DEVICES, excess, odd_views
+from tests.cuda.on_cpu import SANITIZE, LaunchError, gpu
+
+CLEAN = "none"
+SEEDS = (0, 1)
+WRONG = 9  # exit code, of a program that found what it looks for
+
+# Small, for threads are slow under sanitizers: every depth, several chunks, slabs, parts, strips.
+CASES = [
+    {"rows": 70, "cols": 150, "batch": 33, "group": 1, "rate": 0.3},
+    {"rows": 9, "cols": 37, "batch": 34, "group": 2, "rate": 0.5},
+    {"rows": 130, "cols": 390, "batch": 3, "group": 4, "rate": 0.6},
+    {"rows": 70, "cols": 75, "batch": 40, "group": 40, "rate": 0.2},
+    {"rows": 70, "cols": 5, "batch": 1, "group": 40, "rate": 0.5, "seed": 1},
+    {"rows": 3, "cols": 9, "batch": 1, "group": 8, "rate": 0.0},
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defect:
+    """A text of the kernels, and what stands there instead."""
+
+    name: str
+    right: str
+    wrong: str
+    orientation: str = "row"
+    dtype: str = "float32"
+
+
+# What gives a wrong product, or none, in one order of warps or another.
+IN_RESULTS = [
+    Defect(
+        name="a chunk is replaced while it is read (panels)",
+        right="__syncwarp();  // everyone has done with the chunk that goes\n#pragma",
+        wrong="\n#pragma",
+    ),
+    Defect(
+        name="a chunk is replaced while it is read (windows)",
+        right="__syncwarp();  // everyone has done with the chunk that goes\n"
+        + 16 * " "
+        + "chunk_w",
+        wrong="chunk_w",
+    ),
+    Defect(
+        name="steps are read before they are there",
+        right="next_places;\n                __syncwarp();",
+        wrong="next_places;",
+    ),
+    Defect(
+        name="sums are added before they are there",
+        right="    }\n    __syncthreads();\n\n    // Consecutive",
+        wrong="    }\n\n    // Consecutive",
+    ),
+    Defect(
+        name="windows are read before they are there",
+        right="= operand;\n    }\n    __syncthreads();",
+        wrong="= operand;\n    }",
+    ),
+    Defect(
+        name="records are read once only",
+        right="if (known == 0) {",
+        wrong="if (record == begin) {",
+    ),
+    Defect(
+        name="the record ahead is the one at hand",
+        right="next_column, known + 1);",
+        wrong="next_column, known);",
+    ),
+    Defect(
+        name="a row keeps its last entry only",
+        right="total.at[s] += products.at[s];",
+        wrong="total.at[s] = products.at[s];",
+    ),
+    Defect(
+        name="splits write over each other",
+        right="static_cast<long long>(split) * height + to_row",
+        wrong="to_row",
+    ),
+    Defect(name="a slice is counted for all", right="(s * blockDim.y + of)", wrong="of"),
+    Defect(
+        name="the last part is not added",
+        right="part < count; ++part",
+        wrong="part < count - 1; ++part",
+    ),
+    Defect(
+        name="a group's second weight meets its first column",
+        right="(at.at[i / DEPTH] + i % DEPTH)",
+        wrong="at.at[i / DEPTH]",
+    ),
+    Defect(
+        name="rows are taken to lie without gaps",
+        right="const float* row = activations + those.at[from + u] * pitch + first;",
+        wrong="const float* row = activations + those.at[from + u] * batch + first;",
+        orientation="column",
+    ),
+    Defect(
+        name="a strip writes rows of the next group",
+        right="min(min(row + DEPTH, top + group), rows)",
+        wrong="min(row + DEPTH, rows)",
+        orientation="column",
+    ),
+    Defect(
+        name="warps add sums that are not there",
+        right="        }\n        __syncthreads();\n        if (warp < half) {",
+        wrong="        }\n        if (warp < half) {",
+        orientation="column",
+    ),
+    Defect(
+        name="half of the warps is forgotten",
+        right="int half = warps / 2;",
+        wrong="int half = warps / 4;",
+        orientation="column",
+    ),
+    Defect(
+        name="the halves of a pair are not swapped",
+        right="even >> 16 | (odd & 0xffff0000u)",
+        wrong="odd >> 16 | (even & 0xffff0000u)",
+        orientation="column",
+        dtype="float16",
+    ),
+    Defect(
+        name="a pair beyond the batch's end is taken whole",
+        right="left > 1 ? at[1] : 0",
+        wrong="left > 1 ? at[0] : 0",
+        orientation="column",
+        dtype="float16",
+    ),
+    Defect(
+        name="rows and columns of a tile are exchanged",
+        right="const int to_column = first + i / (4 * PARTS) * 16 + i % 4 / 2;",
+        wrong="const int to_column = first + i / (4 * PARTS) * 16 + i % 2;",
+        orientation="column",
+        dtype="bfloat16",
+    ),
+]
+
+# What reads or writes where nothing is, or at an address that no GPU loads from.
+IN_ADDRESSES = [
+    Defect(
+        name="columns beyond the matrix are read",
+        right="column + t < cols && first + s * LANES < batch",
+        wrong="first + s * LANES < batch",
+    ),
+    Defect(
+        name="columns beyond the batch are read",
+        right="column + t < cols && first + s * LANES < batch",
+        wrong="column + t < cols",
+    ),
+    Defect(
+        name="entries beyond the last are read",
+        right="if (from + vector / (DEPTH / 4) < last_entry) {",
+        wrong="{",
+    ),
+    Defect(
+        name="rows beyond the last are written",
+        right="to_row < height && to_column < batch",
+        wrong="to_column < batch",
+    ),
+    Defect(
+        name="steps beyond the last are read",
+        right="if (from + lane < last_step) {",
+        wrong="{",
+    ),
+    Defect(
+        name="a window is larger than its memory",
+        right="place < window; place",
+        wrong="place < window + 2 * warps; place",
+    ),
+    Defect(
+        name="the batch's last columns are read beyond",
+        right="first + s * LANES < batch ? row[s * LANES] : 0.0f",
+        wrong="row[s * LANES]",
+        orientation="column",
+    ),
+    Defect(
+        name="sums are kept for one warp too many",
+        right="shared + (warp - half) * (DEPTH",
+        wrong="shared + warp * (DEPTH",
+        orientation="column",
+    ),
+    Defect(
+        name="a pair is loaded from an odd address",
+        right=" && pitch % 2 == 0",
+        wrong="",
+        orientation="column",
+        dtype="float16",
+    ),
+]
+
+# What only is right because of the order in which the machine happens to run.
+IN_ORDER = [
+    Defect(
+        name="entries are read before they are there",
+        right="chunk_row = next_row;\n                    __syncwarp();",
+        wrong="chunk_row = next_row;",
+    ),
+    Defect(
+        name="sums are replaced while they are read",
+        right="        }\n        __syncthreads();\n    }\n\n    if (warp == 0)",
+        wrong="        }\n    }\n\n    if (warp == 0)",
+        orientation="column",
+    ),
+]
+
+DEFECTS = {defect.name: defect for defect in (*IN_RESULTS, *IN_ADDRESSES, *IN_ORDER)}
+
+
+def find(defect: Defect, seeds: tuple[int, ...]) -> str | None:
+    """Return what shows that a product is wrong, None if nothing does."""
+    planted = 0
+    for values, seed in product(CASES, seeds):
+        trial = problem_of(
+            FakeBackend(), **values, orientation=defect.orientation, dtype=defect.dtype
+        )
+        problems = [("as it is", trial.problem)]
+        if seed == 0 and SANITIZE != "thread":  # views change no order
+            problems += odd_views(trial.problem, np)
+        for name, problem in problems:
+            device = gpu(
+                seed,
+                defect=(defect.right, defect.wrong),
+                shared_bytes=48 << 10,
+                multiprocessors=1 if seed else 12,  # long shares, or many
+            )
+            try:
+                prepared = DEVICES[defect.orientation].prepare(problem, device)
+                wrong = excess(FakeBackend(), problem, prepared.multiply())
+            except LaunchError as error:
+                return str(error)
+            planted += device.xp.defects
+            if not wrong <= 1:
+                return f"{values}, {name}, order {seed}: {wrong:.1e} times what is allowed"
+    assert planted, "the text is in no kernel"
+    return None
+
+
+def main(name: str) -> int:
+    """Look for one defect, or run all kernels as they are."""
+    if name != CLEAN:
+        found = [find(DEFECTS[name], SEEDS)]
+    else:
+        as_it_is = {"name": CLEAN, "right": "constexpr int LANES", "wrong": "constexpr int LANES"}
+        kinds = [("row", "float32"), ("column", "float32"), ("column", "bfloat16")]
+        found = [
+            find(Defect(**as_it_is, orientation=orientation, dtype=dtype), SEEDS)
+            for orientation, dtype in kinds
+        ]
+    sys.stdout.write("\n".join(filter(None, found)))
+    return WRONG if any(found) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
