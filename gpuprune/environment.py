@@ -32,6 +32,11 @@ def let_waiting_threads_sleep() -> None:
         os.environ.setdefault(name, value)
 
 
+def waiting_threads() -> dict[str, str]:
+    """Return the settings by which threads wait, for processes that are started elsewhere."""
+    return {name: os.environ.get(name, value) for name, value in _WAITING.items()}
+
+
 def describe() -> dict[str, Any]:
     """Describe the machine and the versions that matter to a time; JSON-ready."""
     return {

@@ -15,6 +15,8 @@ from gpuprune.backends import Array, Backend
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 
+Load = Callable[[Case], NDArray[Any]]  # the unpruned weights of a case: (rows, cols)
+
 PREPARING, BEFORE, AFTER = range(3)  # the draws of activations: while packing, then checked twice
 _BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
 
@@ -92,18 +94,21 @@ class Trial(Problem):
         return True
 
 
-def make_trials(cases: Iterable[Case], backend: Backend) -> Iterator[Trial]:
+def make_trials(
+    cases: Iterable[Case], backend: Backend, load: Load | None = None
+) -> Iterator[Trial]:
     """Make the arrays of one case after the other; the next case may reuse those of the last.
 
     Weights are read, and groups ranked, only where they differ from those of the case before:
-    order the cases by weights, then by group.
+    order the cases by weights, then by group. `load` gives the weights of a case, as
+    `load_weights` does where it is left out.
     """
     layer: _Layer | None = None
     for _, alike in groupby(cases, _ranking_key):
         same = list(alike)
         if layer is None or layer.key != _layer_key(same[0]):
             layer = None  # gives its memory back before the next one takes its own
-            layer = _Layer(same[0])
+            layer = _Layer(same[0], (load or load_weights)(same[0]))
         layer.rank(same)
         for case in same:
             yield _make(case, layer, backend)
@@ -166,9 +171,9 @@ class _Layer:
     The room is used again for every case, because fresh pages cost more than the pruning itself.
     """
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, unpruned: NDArray[Any]) -> None:
         self.key = _layer_key(case)
-        self._unpruned = load_weights(case)  # (rows, cols)
+        self._unpruned = unpruned  # (rows, cols)
         # By this power of two, float64 weights near its limits have finite norms.
         self.unit = 2.0 ** -int(np.frexp(np.abs(self._unpruned).max())[1])
         self._ranking: pruning.Ranking | None = None

@@ -13,6 +13,7 @@ Cache = Literal["cold", "warm"]
 Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
+
 ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -102,6 +103,9 @@ class Result:
     predicted_s: float | None = None  # of the work that the contender states, at measured rates
     roofline_s: float | None = None  # that no product can be faster than
     bound: str | None = None  # what takes most of the predicted time
+    node: str | None = None  # who measured it, where a run has several; None: the run's own
+    device_name: str | None = None  # likewise
+    device_id: str | None = None  # what tells the device from its equals, such as a GPU's UUID
     timing: Timing | None = None
 
     def to_record(self) -> dict[str, Any]:

@@ -3,32 +3,31 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gpuprune import __version__, contenders, environment, sweep
-from gpuprune.backends import Backend
+from gpuprune import __version__, contenders, sweep, twins, weights
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
+from gpuprune.execution import Executor, Work
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.storage import Journal, RunFile, read
-
-# What makes two machines one, as far as a time is concerned.
-_MACHINE = ("node", "device", "device_name", "threads", "packages")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A sweep resolved on a device: which cases, which contenders."""
+    """A sweep resolved: which cases, which contenders, and who measures them."""
 
     sweep: Sweep
-    backend: Backend
+    executor: Executor
     cases: list[Case]
     contenders: list[str]  # the dense baseline first
+    twins: dict[Case, Case] = field(default_factory=dict)  # by case: whose time is its own, too
 
 
 @dataclass(kw_only=True)
@@ -46,18 +45,14 @@ class Session:
         """Measure what is pending; yields the results of one case when they are safe."""
         job, stopwatch, start = self.job, sweep.Stopwatch(), time.monotonic()
         done = {(one.case, one.contender) for one in self.results}
-        prepares = {name: contenders.load(name) for name in job.contenders}
-        if self.pending:
-            sweep.warm_up(prepares, self.pending[0], job.backend)
-        measured = sweep.run(
-            self.pending,
-            prepares,
-            job.backend,
-            self.run.contract,
-            self.run.calibration,
-            stopwatch,
+        work = Work(
+            cases=[case for case in self.pending if case not in job.twins],
+            done=tuple(self.results),
+            contenders=job.contenders,
+            contract=self.run.contract,
+            calibration=self.run.calibration,
         )
-        for everyone in measured:
+        for everyone in self._with_twins(job.executor.measure(work, stopwatch)):
             # Where a run was cut off inside a case, only what is missing is added.
             results = [one for one in everyone if (one.case, one.contender) not in done]
             self.results += results
@@ -72,17 +67,33 @@ class Session:
                     "results": len(self.results),
                     "wall_s": time.monotonic() - start,
                     "measuring_s": stopwatch.measuring_s,
+                    **job.executor.account(),
                 }
             )
 
+    def _with_twins(self, measured: Iterable[list[Result]]) -> Iterator[list[Result]]:
+        """Follow the results of a case by those of the cases that are told of it."""
+        waiting: dict[Case, list[Case]] = {}
+        for case in self.pending:
+            if case in self.job.twins:
+                waiting.setdefault(self.job.twins[case], []).append(case)
+        for case, results in groupby(tuple(self.results), lambda one: one.case):
+            if case in waiting and case not in self.pending:  # measured in an earlier session
+                everyone = list(results)
+                yield from (_copied(everyone, twin) for twin in waiting[case])
+        for everyone in measured:
+            yield everyone
+            yield from (_copied(everyone, twin) for twin in waiting.get(everyone[0].case, ()))
 
-def resolve(asked: Sweep, backend: Backend) -> Job:
-    """Resolve a sweep on a device; raises GpupruneError for whatever cannot be."""
-    names = contenders.choose(asked.contenders, asked.orientation, backend.name)
+
+def resolve(asked: Sweep, executor: Executor) -> Job:
+    """Resolve a sweep where it will run; raises GpupruneError for whatever cannot be."""
+    names = contenders.choose(asked.contenders, asked.orientation, executor.device)
     cases = sweep.plan(asked)
-    sweep.check_memory(cases, backend)
-    sweep.check_weights(cases)
-    return Job(sweep=asked, backend=backend, cases=cases, contenders=names)
+    sweep.check_memory(cases, executor.free_bytes())
+    return Job(
+        sweep=asked, executor=executor, cases=cases, contenders=names, twins=twins.find(cases)
+    )
 
 
 @contextmanager
@@ -92,15 +103,16 @@ def start(
     """Begin a run, or go on with the one in `output`; nothing is written if that is refused."""
     if resume and output is None:
         raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
+    sweep.check_weights(case for case in job.cases if case not in job.twins)
     if output is not None and resume and output.exists():
         with Journal.resume(output) as journal:
             yield _resumed(job, journal, output)
     elif output is not None:
-        run = _begin(job, job.backend.calibrate(_dtypes(job)), arguments)
+        run = _begin(job, job.executor.calibrate(_dtypes(job)), arguments)
         with Journal.create(output, run.to_record()) as journal:
             yield Session(job=job, run=run, results=[], pending=job.cases, journal=journal)
     else:
-        run = _begin(job, job.backend.calibrate(_dtypes(job)), arguments)
+        run = _begin(job, job.executor.calibrate(_dtypes(job)), arguments)
         yield Session(job=job, run=run, results=[], pending=job.cases)
 
 
@@ -110,34 +122,36 @@ def load(path: Path) -> tuple[Run, list[Result], str | None]:
     return _parse_run(file), _parse_results(file), file.warning
 
 
+def _copied(results: Iterable[Result], twin: Case) -> list[Result]:
+    """Tell the results of a case of another one, whose pattern is the same."""
+    copies = []
+    for one in results:
+        told = f"measured as {one.case.weights}, which has the same pattern"
+        reason = f"{one.reason}; {told}" if one.reason else told
+        copies.append(replace(one, case=twin, reason=reason))
+    return copies
+
+
 def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
     return Run(
         version=__version__,
         started=_now(),
         arguments=tuple(arguments),
         configuration=_configuration(job.sweep),
-        environment=describe(job.backend),
+        environment=job.executor.describe(),
         contract=job.sweep.contract,
         calibration=calibration,
     )
 
 
-def describe(backend: Backend) -> dict[str, Any]:
-    """Describe machine, software and device; JSON-ready."""
-    return {
-        **environment.describe(),
-        "device": backend.name,
-        "threads": backend.threads,
-        **backend.facts(),
-    }
-
-
 def _configuration(asked: Sweep) -> dict[str, Any]:
     digest = None
     if asked.weights is not None:
-        path = Path(asked.weights.partition("::")[0])
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256 = hashlib.sha256()
+        for path in weights.paths(asked.weights):
+            with path.open("rb") as file:
+                hashlib.file_digest(file, lambda: sha256)
+        digest = sha256.hexdigest()
     # Lists for tuples: what is in memory equals what is read back.
     plain: dict[str, Any] = json.loads(json.dumps(asked.to_json()))
     return {**plain, "weights_sha256": digest}
@@ -148,9 +162,9 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
     results = _parse_results(journal.run)
     wanted = _configuration(job.sweep)
     _require_agreement(run.configuration, wanted, list(wanted), output, "was asked for")
-    here = describe(job.backend)
-    _require_agreement(run.environment, here, list(_MACHINE), output, "ran on")
-    job.backend.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
+    here, machine = job.executor.describe(), list(job.executor.machine)
+    _require_agreement(run.environment, here, machine, output, "ran on")
+    job.executor.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
     done = {(one.case, one.contender) for one in results}
     pending = [c for c in job.cases if any((c, name) not in done for name in job.contenders)]
     return Session(
@@ -167,10 +181,10 @@ def _require_agreement(
     kept: dict[str, Any], wanted: dict[str, Any], keys: list[str], output: Path, verb: str
 ) -> None:
     for key in keys:
-        if kept.get(key) != wanted[key]:
+        if kept.get(key) != wanted.get(key):
             raise GpupruneError(
                 f"{output} {verb} {key.replace('_', '-')} {kept.get(key)!r}, "
-                f"and now it is {wanted[key]!r}",
+                f"and now it is {wanted.get(key)!r}",
                 hint="give the options and the machine of that run, or another --output",
             )
 

@@ -11,7 +11,15 @@ from gpuprune.backends import Backend
 from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE, PREPARING, Trial, load_weights, make_trials
+from gpuprune.problem import (
+    AFTER,
+    BEFORE,
+    PREPARING,
+    Load,
+    Trial,
+    load_weights,
+    make_trials,
+)
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.roofline import predict, roofline
 
@@ -77,9 +85,8 @@ def check_weights(cases: Iterable[Case]) -> None:
             load_weights(case)
 
 
-def check_memory(cases: Iterable[Case], backend: Backend) -> None:
-    """Raise GpupruneError where a case needs more memory than the device has."""
-    free = backend.free_bytes()
+def check_memory(cases: Iterable[Case], free: int) -> None:
+    """Raise GpupruneError where a case needs more than so many bytes, which are free."""
     for case in cases:
         matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
         need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
@@ -114,12 +121,14 @@ def run(
     contract: Contract,
     calibration: Calibration,
     stopwatch: Stopwatch,
+    load: Load | None = None,
 ) -> Iterator[list[Result]]:
     """Measure case by case; yields the results of one case, dense first, as soon as it is done.
 
-    `prepares` maps the name of each contender to its `prepare`, the dense baseline among them.
+    `prepares` maps the name of each contender to its `prepare`, the dense baseline among them;
+    `load` gives the weights of a case where they do not lie in its file.
     """
-    for trial in make_trials(cases, backend):
+    for trial in make_trials(cases, backend, load):
         yield _run_case(trial, prepares, backend, contract, calibration, stopwatch)
 
 

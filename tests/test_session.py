@@ -9,6 +9,7 @@ import pytest
 
 from gpuprune import config, session
 from gpuprune.errors import GpupruneError
+from gpuprune.execution import Local
 from gpuprune.records import Case
 from gpuprune.storage import read
 
@@ -18,7 +19,7 @@ SWEEP = replace(
 
 
 def job(fake, **changes):
-    return session.resolve(replace(SWEEP, **changes), fake)
+    return session.resolve(replace(SWEEP, **changes), Local(fake))
 
 
 def measure(fake, path, resume=False, **changes):

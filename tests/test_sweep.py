@@ -277,7 +277,7 @@ def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
 def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):
     case = Case(rows=10**6, cols=10**6, batch=1, rate=0.5, group=1)
     with pytest.raises(GpupruneError, match="1000000x1000000x1 needs about") as error:
-        check_memory([case], fake)
+        check_memory([case], fake.free_bytes())
     assert "smaller" in error.value.hint
 
 

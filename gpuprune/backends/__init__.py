@@ -109,6 +109,13 @@ def open_backend(device: str, threads: int | None = None) -> tuple[Backend, str 
     return _open(kind, int(index or 0), threads), None
 
 
+def identify(device: str) -> str:
+    """Name the device apart from all others of its machine, without taking it into use."""
+    kind, _, index = device.partition(":")
+    name: str = importlib.import_module(f"{__name__}.{kind}").identify(int(index or 0))
+    return name
+
+
 def _open(kind: str, index: int, threads: int | None) -> Backend:
     backend: Backend = importlib.import_module(f"{__name__}.{kind}").open_device(index, threads)
     return backend

@@ -155,6 +155,11 @@ class CpuBackend:
         numba.set_num_threads(self._numba_threads)
 
 
+def identify(index: int) -> str:
+    """Name all cores together: whoever uses some disturbs the others."""
+    return "cpu"
+
+
 def open_device(index: int, threads: int | None) -> CpuBackend:
     """Open the host with so many threads, by default one for each core it may use."""
     most = min(environment.cpu_count(), int(numba.config.NUMBA_NUM_THREADS))

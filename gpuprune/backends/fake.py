@@ -1,5 +1,6 @@
 """NumPy with a clock that can be set: whole runs whose output is known to the letter."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -81,6 +82,11 @@ class FakeBackend:
 
     def close(self) -> None:
         """Do nothing."""
+
+
+def identify(index: int) -> str:
+    """Return the name that the environment gives; otherwise each process has its own."""
+    return os.environ.get("GPUPRUNE_FAKE_DEVICE", f"fake-{os.getpid()}")
 
 
 def open_device(index: int, threads: int | None) -> FakeBackend:

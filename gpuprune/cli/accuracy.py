@@ -69,7 +69,7 @@ def accuracy(
     """
     from contextlib import closing
 
-    from gpuprune import plots, session
+    from gpuprune import execution, plots
     from gpuprune.accuracy import experiment
     from gpuprune.accuracy.settings import FEW_IMAGES, Settings
     from gpuprune.backends import open_backend
@@ -88,7 +88,7 @@ def accuracy(
     backend, fallback = open_backend(device or "auto", threads)
     with closing(backend):
         console.note(fallback, quiet=quiet)
-        environment = session.describe(backend)
+        environment = execution.describe(backend)
         with (
             experiment.start(
                 settings,

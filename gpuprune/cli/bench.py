@@ -1,12 +1,19 @@
 """gpuprune bench."""
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpuprune.cli import options
+from gpuprune.errors import GpupruneError
+
+if TYPE_CHECKING:
+    from gpuprune.config import Sweep
+    from gpuprune.execution import Executor
 
 EXAMPLES = """\b
 Examples:
@@ -24,6 +31,20 @@ Examples:
 @options.option("--resume", is_flag=True, help="Go on with the run that --output holds.")
 @options.output_format
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and stop.")
+@options.option(
+    "--ray", metavar="HOST:PORT|local", help="Measure on the devices of a Ray cluster."
+)
+@options.option(
+    "--accelerator", metavar="LIST", help="With --ray: only these GPUs, such as H100,A100."
+)
+@options.option(
+    "--deadline",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=900.0,
+    show_default="900",
+    help="With --ray: of a case, before its worker is given up.",
+)
 @options.quiet
 @click.pass_context
 def bench(
@@ -35,6 +56,9 @@ def bench(
     resume: bool,
     output_format: Any,
     dry_run: bool,
+    ray: str | None,
+    accelerator: str | None,
+    deadline: float,
     quiet: bool,
     **asked: Any,
 ) -> None:
@@ -43,19 +67,17 @@ def bench(
     Without options it runs the paper's sweep: 4096x4096 weights times 50 columns, float32, rates
     0.80 to 0.98, groups of 1 to 64. Results go to stdout, everything else to stderr.
     """
-    from contextlib import closing
+    from functools import partial
 
     from gpuprune import config as configuration
     from gpuprune import session
-    from gpuprune.backends import open_backend
     from gpuprune.cli import console
 
     base = configuration.quick() if quick else configuration.paper()
     sweep = configuration.load(config, base, asked)
-    backend, fallback = open_backend(sweep.device, sweep.threads)
-    with closing(backend):
-        console.note(fallback, quiet=quiet)
-        job = session.resolve(sweep, backend)
+    say = partial(console.note, quiet=quiet)
+    with _open_executor(sweep, ray, accelerator, deadline, say) as executor:
+        job = session.resolve(sweep, executor)
         if dry_run:
             console.show_plan(job, output_format)
             return
@@ -66,3 +88,43 @@ def bench(
             for results in running:
                 shown.add(results)
     context.exit(shown.exit_code)
+
+
+@contextmanager
+def _open_executor(
+    sweep: "Sweep",
+    ray: str | None,
+    accelerator: str | None,
+    deadline_s: float,
+    say: Callable[[str | None], None],
+) -> "Iterator[Executor]":
+    """Open this machine's device, or with --ray those of a cluster."""
+    from gpuprune.backends import open_backend
+    from gpuprune.cluster import open_cluster
+    from gpuprune.execution import Local
+
+    if ray is not None:
+        cluster = open_cluster(
+            ray,
+            device=sweep.device,
+            threads=sweep.threads,
+            accelerators=_kinds(accelerator),
+            deadline_s=deadline_s,
+            say=say,
+        )
+        with cluster as executor:
+            yield executor
+        return
+    if accelerator is not None:
+        raise GpupruneError("--accelerator needs a Ray cluster", hint="add --ray HOST:PORT")
+    backend, fallback = open_backend(sweep.device, sweep.threads)
+    with closing(backend):
+        say(fallback)
+        yield Local(backend)
+
+
+def _kinds(accelerator: str | None) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in accelerator.split(",")) if accelerator else ()
+    if not all(kinds):
+        raise GpupruneError(f"--accelerator {accelerator!r} is no list", hint="such as H100,A100")
+    return kinds

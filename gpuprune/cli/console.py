@@ -8,7 +8,8 @@ from typing import Self
 
 import click
 from rich.console import Console as RichConsole
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from gpuprune import analysis, report
 from gpuprune.records import Case, Result
@@ -41,6 +42,7 @@ class Console:
         self._stream(self._session.results)
         self._progress.start()
         self._task = self._progress.add_task("warming up", total=self._total)
+        self._of_device: dict[str, TaskID] = {}
         return self
 
     def __exit__(
@@ -61,11 +63,21 @@ class Console:
         """Show the results of one more case."""
         self._stream(results)
         self._progress.update(self._task, advance=1, description=self._status(results))
+        self._advance_device(results[0])
 
     @property
     def exit_code(self) -> int:
         """1 where a contender was wrong, otherwise 0."""
         return int(any(one.status == "wrong" for one in self._session.results))
+
+    def _advance_device(self, result: Result) -> None:
+        """Count the cases of each device, where there are several."""
+        if result.device_id is None:
+            return
+        place = f"{result.node}, {result.device_id}"
+        if place not in self._of_device:
+            self._of_device[place] = self._progress.add_task(escape(place), total=self._total)
+        self._progress.advance(self._of_device[place])
 
     def _opening(self) -> str:
         run, job = self._session.run, self._session.job

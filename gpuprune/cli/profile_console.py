@@ -17,6 +17,7 @@ from gpuprune.backends import Unavailable, open_backend
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
+from gpuprune.execution import Local
 from gpuprune.profiler import live, tables
 from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
 from gpuprune.profiler.mappings import MAPPINGS
@@ -130,7 +131,8 @@ def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[
                 f"load efficiency is measured on a GPU, and {device!r} is none",
                 hint=f"{instead}; to measure it, leave --device out",
             )
-        resolved = session.resolve(asked, backend)
+        resolved = session.resolve(asked, Local(backend))
+    sweep.check_weights(resolved.cases)
     major, minor = (int(part) for part in facts["compute_capability"].split("."))
     found = find_profiler((major, minor), profiler)
     job = Job(

@@ -27,8 +27,8 @@ def _flat(run: Run, result: Result, dense_s: float | None) -> Row:
     roofline_s = result.roofline_s
     return {
         "device": run.environment["device"],
-        "device_name": run.environment["device_name"],
-        "node": run.environment["node"],
+        "device_name": result.device_name or run.environment["device_name"],
+        "node": result.node or run.environment["node"],
         "threads": run.environment["threads"],
         "weights": case.weights,
         "rows": case.rows,

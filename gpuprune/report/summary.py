@@ -11,6 +11,7 @@ from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
+from gpuprune.report.model import is_model, model_table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.stats import relative_spread
 from gpuprune.units import (
@@ -43,6 +44,8 @@ def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> s
     else:
         parts += [_many_layers(layers, markdown), analysis.advice_for_all(layers)]
         parts.append("Every cell: --format csv or json.")
+    if is_model(layers):
+        parts.append(model_table(layers, markdown))
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
 

@@ -4,7 +4,7 @@ Every file is taken for hostile: sizes are checked before anything is allocated,
 anything is addressed, and nothing is ever unpickled.
 """
 
-from gpuprune.weights.reading import read, read_pattern, select
+from gpuprune.weights.reading import paths, read, read_pattern, select
 from gpuprune.weights.rewriting import rewrite
 from gpuprune.weights.structure import Structure, detect_structure
 from gpuprune.weights.tensor import Tensor
@@ -13,6 +13,7 @@ __all__ = [
     "Structure",
     "Tensor",
     "detect_structure",
+    "paths",
     "read",
     "read_pattern",
     "rewrite",

@@ -9,17 +9,22 @@ from typing import Any, Protocol
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
-from gpuprune.weights import mtx, npy, npz, safetensors, smtx
+from gpuprune.weights import mtx, npy, npz, safetensors, sharded, smtx
 from gpuprune.weights.files import damaged, pickled, quote
 from gpuprune.weights.tensor import Entry
 
 
-class Format(Protocol):
+class Reader(Protocol):
+    """What reads a file or a folder once it is recognised."""
+
+    def entries(self, path: Path, /) -> list[Entry]: ...
+    def load(self, path: Path, name: str | None, /) -> NDArray[Any]: ...
+
+
+class Format(Reader, Protocol):
     """What a module that reads one format has."""
 
     def begins(self, head: bytes, /) -> bool: ...
-    def entries(self, path: Path, /) -> list[Entry]: ...
-    def load(self, path: Path, name: str | None, /) -> NDArray[Any]: ...
 
 
 FORMATS: Mapping[str, Format] = {
@@ -29,14 +34,21 @@ FORMATS: Mapping[str, Format] = {
     ".smtx": smtx,
     ".safetensors": safetensors,
 }
-KNOWN = "gpuprune reads .npy, .npz, .mtx, .smtx and .safetensors files"
+KNOWN = (
+    "gpuprune reads .npy, .npz, .mtx, .smtx and .safetensors files, and folders with a "
+    "model.safetensors.index.json"
+)
 _PICKLES = {".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"}
 _HEAD_BYTES = 64
 
 
-def recognise(path: Path) -> Format:
+def recognise(path: Path) -> Reader:
     """Choose the format by extension once the file is a regular one that begins as it should."""
+    if path.is_dir() and sharded.stands_for(path):
+        return sharded
     _require_regular(path)
+    if sharded.stands_for(path):
+        return sharded
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)

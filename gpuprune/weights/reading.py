@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
+from gpuprune.weights import sharded
 from gpuprune.weights.files import damaged, demand_memory, pickled, quote, within_memory
 from gpuprune.weights.formats import recognise
 from gpuprune.weights.tensor import ITEM_BYTES, Entry, Tensor
@@ -41,6 +42,12 @@ def select(source: str, pattern: str | None = None) -> list[Tensor]:
     ]
     demand_memory(path, max(tensor.nbytes for tensor in tensors))
     return tensors
+
+
+def paths(source: str) -> list[Path]:
+    """List the files that `FILE` or `FILE::TENSOR` stands for: several for a sharded model."""
+    path, _ = _split(source)
+    return sharded.files(path) if sharded.stands_for(path) else [path]
 
 
 def read(tensor: Tensor) -> NDArray[Any]:

@@ -46,6 +46,11 @@ def rewrite(
             f"{quote(path)} is a pattern without values, so that nothing in it can be ranked",
             hint="prune a file with values",
         )
+    if path.suffix.lower() not in _WRITERS:
+        raise GpupruneError(
+            f"{quote(path)} is a model in several files",
+            hint="prune its .safetensors files one by one",
+        )
     _require_target(path, target, force=force)
     changes = {tensor.name: partial(_apply, change, tensor) for tensor in tensors}
     with within_memory(path), _replacing(target) as stream:

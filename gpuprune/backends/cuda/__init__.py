@@ -25,3 +25,12 @@ def open_device(index: int, threads: int | None) -> Backend:
             hint="leave --threads out, or take --device cpu",
         )
     return backend
+
+
+def identify(index: int) -> str:
+    """Name a GPU apart from all others; raises Unavailable where there is none."""
+    requirements.require_cupy()
+    requirements.require_device(index)
+    from gpuprune.backends.cuda import device
+
+    return device.identify(index)

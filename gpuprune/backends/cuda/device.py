@@ -138,3 +138,10 @@ def _uuid(properties: dict[str, Any]) -> str | None:
     return "-".join(
         (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
     )  # as NVML writes it
+
+
+def identify(index: int) -> str:
+    """Name a GPU by its UUID, or by its place on the bus; makes no context on it."""
+    properties = runtime.getDeviceProperties(index)
+    place = "{pciDomainID:04x}:{pciBusID:02x}:{pciDeviceID:02x}".format(**properties)
+    return f"GPU-{_uuid(properties) or place}"

@@ -1,0 +1,134 @@
+"""A whole model in one table: what each layer should be, and what all of them take together."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpuprune import analysis
+from gpuprune.analysis import median_s
+from gpuprune.contenders import BASELINE
+from gpuprune.records import Case, Result
+from gpuprune.report.layout import printable, table
+from gpuprune.units import format_seconds
+
+_TOLD_RATE = 0.90  # whose layers are listed, where several rates were asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """One layer at one rate."""
+
+    case: Case  # of the fastest sparse product, or any where there is none
+    dense_s: float | None
+    sparse_s: float | None
+    contender: str  # the fastest sparse one
+
+    @property
+    def best_s(self) -> float | None:
+        """Seconds where it is left dense if that is faster."""
+        return min((s for s in (self.dense_s, self.sparse_s) if s is not None), default=None)
+
+
+def is_model(layers: Mapping[Case, Sequence[Result]]) -> bool:
+    """Whether results are of several layers of one model."""
+    sources = {case.weights and case.weights.partition("::")[0] for case in layers}
+    return len(layers) > 1 and len(sources) == 1 and None not in sources
+
+
+def model_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
+    """Lay out the model: a row a layer at the told rate, then a row a rate for all layers.
+
+    Layers that were pruned elsewhere have a rate each, and are told as they are.
+    """
+    rates = _rates(layers)
+    told = min(rates, key=lambda rate: abs((rate or 0) - _TOLD_RATE))
+    chosen = [_at(results, told) for results in layers.values()]
+    how = "as it is" if told is None else f"at {told:g}"
+    parts = [
+        f"The model layer by layer, {how}: the fastest product of any group size",
+        table(
+            ["layer", "shape", "dense", "sparse", "by", "group", "best", "speedup"],
+            [_row(layer) for layer in chosen],
+            markdown,
+            left=[0, 4, 6],
+        ),
+        f"All {len(layers)} layers together",
+        table(
+            ["rate", "dense", "sparse everywhere", "best per layer", "speedup", "left dense"],
+            [_total(rate, [_at(results, rate) for results in layers.values()]) for rate in rates],
+            markdown,
+        ),
+        _incomplete(chosen),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
+    """List the rates that were asked; None for layers as they are."""
+    cases = [one.case for results in layers.values() for one in results]
+    asked = sorted({case.rate for case in cases if not case.as_is})
+    return [*asked] or [None]
+
+
+def _at(results: Iterable[Result], rate: float | None) -> _Layer:
+    """Choose the fastest of a layer at a rate; dense is that of the same case."""
+    own = [one for one in results if rate is None or one.case.rate == rate]
+    dense = {one.case: median_s(one) for one in own if one.contender == BASELINE}
+    sparse = [
+        (seconds, one)
+        for one in own
+        if one.contender in analysis.sparse_contenders(own) and (seconds := median_s(one))
+    ]
+    if not sparse:
+        case = own[0].case
+        return _Layer(case=case, dense_s=dense.get(case), sparse_s=None, contender="")
+    seconds, best = min(sparse, key=lambda pair: pair[0])
+    return _Layer(
+        case=best.case,
+        dense_s=dense.get(best.case),
+        sparse_s=seconds,
+        contender=best.contender,
+    )
+
+
+def _row(layer: _Layer) -> list[str]:
+    case = layer.case
+    stays = layer.sparse_s is None or (layer.dense_s or 0) <= layer.sparse_s
+    gain = layer.dense_s / layer.best_s if layer.dense_s and layer.best_s else None
+    return [
+        printable(str(case.weights).partition("::")[2]),
+        f"{case.rows}x{case.cols}x{case.batch}",
+        _seconds(layer.dense_s),
+        _seconds(layer.sparse_s),
+        layer.contender,
+        str(case.group) if layer.contender else "",
+        BASELINE if stays else "sparse",
+        f"{gain:.2f}x" if gain else "",
+    ]
+
+
+def _total(rate: float | None, layers: Sequence[_Layer]) -> list[str]:
+    """Add up the layers that have both times; the others would compare unlike sums."""
+    both = [(one.dense_s, one.sparse_s) for one in layers if one.dense_s and one.sparse_s]
+    dense_s = sum(dense for dense, _ in both)
+    best_s = sum(min(pair) for pair in both)
+    return [
+        "as it is" if rate is None else f"{rate:.4g}",
+        _seconds(dense_s if both else None),
+        _seconds(sum(sparse for _, sparse in both) if both else None),
+        _seconds(best_s if both else None),
+        f"{dense_s / best_s:.2f}x" if both else "",
+        f"{sum(dense <= sparse for dense, sparse in both)} of {len(both)}",
+    ]
+
+
+def _incomplete(layers: Sequence[_Layer]) -> str:
+    lacking = [one for one in layers if not (one.dense_s and one.sparse_s)]
+    if not lacking:
+        return ""
+    named = printable(str(lacking[0].case.weights).partition("::")[2])
+    more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
+    return f"In no sum, for want of a time: {named}{more}."
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else format_seconds(seconds)

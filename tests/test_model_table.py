@@ -1,0 +1,91 @@
+"""The model's own table, to the letter."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from gpuprune.analysis import by_layer
+from gpuprune.records import Case, Result, Timing
+from gpuprune.report.model import is_model, model_table
+
+
+def result(tensor, rate, group, contender, milliseconds, **changes):
+    values = {"rows": 64, "cols": 32, "batch": 8} | changes
+    case = Case(weights=f"model::{tensor}", rate=rate, group=group, **values)
+    seconds = milliseconds and milliseconds / 1000
+    timing = seconds and Timing(samples_s=(seconds,), cache="cold", stopped_by="samples")
+    status = "ok" if timing else "failed"
+    return Result(case=case, contender=contender, status=status, timing=timing)
+
+
+SAMPLE = by_layer(
+    [
+        result("up", 0.8, 1, "dense", 4.0),
+        result("up", 0.8, 1, "csr", 5.0),
+        result("up", 0.8, 8, "dense", 4.0),
+        result("up", 0.8, 8, "csr", 4.5),
+        result("up", 0.9, 1, "dense", 4.0),
+        result("up", 0.9, 1, "csr", 3.0),
+        result("up", 0.9, 8, "dense", 4.0),
+        result("up", 0.9, 8, "row_group", 2.0),
+        result("[/down]", 0.8, 1, "dense", 2.0),
+        result("[/down]", 0.8, 1, "csr", 1.0),
+        result("[/down]", 0.9, 1, "dense", 2.0),
+        result("[/down]", 0.9, 1, "csr", 2.5),
+        result("<script>\n", 0.8, 1, "dense", 1.0),
+        result("<script>\n", 0.8, 1, "csr", None),
+        result("<script>\n", 0.9, 1, "dense", 1.0),
+        result("<script>\n", 0.9, 1, "csr", None),
+    ]
+)
+
+
+def test_the_model_is_told_layer_by_layer_and_as_a_whole():
+    assert (
+        model_table(SAMPLE, markdown=False)
+        == """\
+The model layer by layer, at 0.9: the fastest product of any group size
+
+layer         shape    dense    sparse  by           group  best      speedup
+----------  -------  -------  --------  ---------  -------  ------  ---------
+up          64x32x8  4.00 ms   2.00 ms  row_group        8  sparse      2.00x
+[/down]     64x32x8  2.00 ms   2.50 ms  csr              1  dense       1.00x
+<script>\\n  64x32x8  1.00 ms                                dense       1.00x
+
+All 3 layers together
+
+  rate    dense    sparse everywhere    best per layer    speedup    left dense
+------  -------  -------------------  ----------------  ---------  ------------
+   0.8  6.00 ms              5.50 ms           5.00 ms      1.20x        1 of 2
+   0.9  6.00 ms              4.50 ms           4.00 ms      1.50x        1 of 2
+
+In no sum, for want of a time: <script>\\n."""
+    )
+
+
+def test_markdown_escapes_names():
+    assert "\\<script\\>" in model_table(SAMPLE, markdown=True)
+
+
+def test_one_layer_and_random_weights_are_no_model():
+    up, down, _ = SAMPLE
+    assert is_model({up: SAMPLE[up], down: SAMPLE[down]})
+    assert not is_model({up: SAMPLE[up]})
+    assert not is_model({replace(up, weights=None): [], replace(down, weights=None, rows=3): []})
+
+
+@pytest.mark.parametrize("rates", ["0.9", "0.5,0.9"])
+def test_bench_on_a_model_ends_with_its_table(run, tmp_path, rates):
+    random = np.random.default_rng(0)
+    tensors = {f"layers.{i}.weight": random.random((64, 32), np.float32) for i in range(3)}
+    save_file(tensors, tmp_path / "model.safetensors")
+    result = run(
+        "bench", "--device", "fake", "--weights", tmp_path / "model.safetensors", "--rates", rates,
+        "--groups", "8", "--batch", "4",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "The model layer by layer, at 0.9" in result.stdout
+    assert "All 3 layers together" in result.stdout
+    assert result.stdout.count("layers.2.weight") == 2
