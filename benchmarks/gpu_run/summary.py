@@ -60,7 +60,7 @@ def _row(step: Step, attempt: Attempt | None, files: set[str]) -> str:
     named = [name for name in (*output_files(step.name), *step.files) if name in files]
     links = ", ".join(f"[{name}]({name})" for name in named)
     if attempt is None:
-        return f"| {step.name} | not run | | {step.limit_s:.0f} s | |"
+        return f"| {step.name} | not run |  | {step.limit_s:.0f} s |  |"
     took = f"{attempt.seconds:.0f} s" if attempt.seconds else ""
     return f"| {step.name} | {_result(attempt)} | {took} | {attempt.limit_s:.0f} s | {links} |"
 
