@@ -26,7 +26,7 @@ from gpuprune.config import parse_shapes
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, Trial, make_trials
-from gpuprune.records import Case, Contract, Timing
+from gpuprune.records import Case, Contract
 from gpuprune.sweep import TOLERANCE
 
 # Rate, group, orientation: from much work to hardly any.
@@ -66,33 +66,31 @@ def cases(shape: str) -> list[Case]:
     ]
 
 
-def variants(trial: Trial, backend: Backend) -> Iterator[tuple[str, Prepared]]:
-    """Prepare a trial by each contender of an ordinary run; yields what can be timed, by name."""
+def variants(trial: Trial, backend: Backend) -> list[tuple[str, Prepared]]:
+    """Prepare a trial by each contender of an ordinary run; returns what can be timed, by name.
+
+    A contender that breaks is told on stderr and left out.
+    """
+    found = []
     for name in contenders.defaults(trial.case.orientation, backend.name):
-        with suppress(NotApplicable):
-            for prepared in contenders.load(name)(trial.problem, backend):
-                yield name, prepared
+        try:
+            found += [(name, one) for one in contenders.load(name)(trial.problem, backend)]
+        except NotApplicable:
+            continue
+        except timing.FAILURES as error:
+            print(f"Warning: {name} failed: {_why(error)}", file=sys.stderr)
+    return found
 
 
-def times(compared: Iterable[Case], backend: Backend, budget_s: float) -> Iterator[Time]:
-    """Time each product by bench's clock, cold and warm, and as a replayed CUDA graph."""
+def times(compared: Sequence[Case], backend: Backend, budget_s: float) -> Iterator[Time]:
+    """Time each product by bench's clock, cold and warm, and then as a replayed CUDA graph.
+
+    Graphs come last: a capture that breaks can take the device's context with it.
+    """
     for trial in make_trials(compared, backend):
-        trial.renew(BEFORE)
-        products = list(variants(trial, backend))
-        works = {str(number): one for number, (_, one) in enumerate(products)}
-        for cache in ("cold", "warm"):
-            contract = Contract(cache=cache, budget_s=budget_s)
-            taken = timing.measure(works, backend, contract, trial.shuffle)
-            for (name, prepared), found in zip(products, taken.values(), strict=True):
-                yield _of_bench(_about(trial.case, name, prepared, cache), found)
-        for name, prepared in products:
-            about = replace(_about(trial.case, name, prepared, "warm"), clock="CUDA graph")
-            try:
-                seconds = replay_s(prepared, trial, backend)
-            except timing.FAILURES as error:
-                yield replace(about, reason=_why(error))
-                continue
-            yield replace(about, seconds=seconds, samples=_ROUNDS)
+        yield from _by_bench(trial, backend, budget_s)
+    for trial in make_trials(compared, backend):
+        yield from _by_graph(trial, backend)
 
 
 def replay_s(prepared: Prepared, trial: Trial, backend: Backend) -> float:
@@ -130,17 +128,38 @@ def read(path: Path) -> list[Time]:
     return [Time(**{**line, "case": Case(**line["case"])}) for line in lines]
 
 
+def _by_bench(trial: Trial, backend: Backend, budget_s: float) -> Iterator[Time]:
+    trial.renew(BEFORE)
+    products = variants(trial, backend)
+    works = {str(number): one for number, (_, one) in enumerate(products)}
+    for cache in ("cold", "warm"):
+        contract = Contract(cache=cache, budget_s=budget_s)
+        taken = timing.measure(works, backend, contract, trial.shuffle)
+        for (name, prepared), found in zip(products, taken.values(), strict=True):
+            about = _about(trial.case, name, prepared, cache)
+            if isinstance(found, BaseException):
+                yield replace(about, reason=_why(found))
+            else:
+                yield replace(about, seconds=found.median_s, samples=len(found.samples_s))
+
+
+def _by_graph(trial: Trial, backend: Backend) -> Iterator[Time]:
+    trial.renew(BEFORE)
+    for name, prepared in variants(trial, backend):
+        about = replace(_about(trial.case, name, prepared, "warm"), clock="CUDA graph")
+        try:
+            seconds = replay_s(prepared, trial, backend)
+        except timing.FAILURES as error:
+            yield replace(about, reason=_why(error))
+            continue
+        yield replace(about, seconds=seconds, samples=_ROUNDS)
+
+
 def _about(case: Case, name: str, prepared: Prepared, cache: str) -> Time:
     return Time(
         case=case, contender=name, variant=prepared.variant, clock="bench", cache=cache,
         seconds=None,
     )  # fmt: skip
-
-
-def _of_bench(about: Time, found: Timing | BaseException) -> Time:
-    if isinstance(found, BaseException):
-        return replace(about, reason=_why(found))
-    return replace(about, seconds=found.median_s, samples=len(found.samples_s))
 
 
 def _why(failure: BaseException) -> str:

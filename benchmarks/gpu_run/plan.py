@@ -140,7 +140,7 @@ def _correctness(setting: _Setting) -> Iterator[Step]:
     # cuBLAS and cuSPARSE are not ours to check for races; what they are handed is.
     own = "right and (row or column)"
     for tool, tests, limit_s in (
-        ("memcheck", "right", 120),
+        ("memcheck", "right and not cheat", 120),
         ("racecheck", own, 90),
         ("synccheck", own, 60),
     ):
