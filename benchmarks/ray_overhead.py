@@ -23,8 +23,9 @@ from typing import Any
 from gpuprune.storage import read
 
 _CASES = [
-    "--device", "cpu", "--threads", "1", "--shape", "1024x1024x16", "--rates", "0.5:0.975:0.025",
-    "--groups", "1,2,4,8,16,32,64,128,256,512", "--contenders", "csr", "--samples", "20",
+    "--device", "cpu", "--threads", "1", "--shape", "512x512x16", "--rates", "0.5:0.975:0.025",
+    "--groups", "1,2,4,8,16,32,64,128,256,512", "--contenders", "csr", "--budget", "0.1",
+    "--cache", "warm",
 ]  # fmt: skip
 
 

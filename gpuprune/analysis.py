@@ -7,6 +7,7 @@ from math import ceil
 
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
+from gpuprune.stats import quartiles
 from gpuprune.units import format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
@@ -61,6 +62,19 @@ def speedups(results: Iterable[Result], contender: str, over: str = BASELINE) ->
         if name == contender and own is not None and other is not None:
             found[case] = other / own
     return found
+
+
+def speedup_interval(own: Result, dense: Result) -> tuple[float, float] | None:
+    """Return the speedups between which the middle halves of both products' samples put it.
+
+    From the first quartile of dense over the third of the own to the third over the first: at
+    least as wide as either product's own spread. None where one of them has no time.
+    """
+    if median_s(own) is None or median_s(dense) is None or not (own.timing and dense.timing):
+        return None
+    own_low, own_high = quartiles(own.timing.samples_s)
+    dense_low, dense_high = quartiles(dense.timing.samples_s)
+    return dense_low / own_high, dense_high / own_low
 
 
 def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case, float]:

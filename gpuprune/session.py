@@ -119,7 +119,12 @@ def start(
 def load(path: Path) -> tuple[Run, list[Result], str | None]:
     """Read a run file; returns its run, its results, and a warning if its end was torn."""
     file = read(path)
-    return _parse_run(file), _parse_results(file), file.warning
+    return *parse(file), file.warning
+
+
+def parse(file: RunFile) -> tuple[Run, list[Result]]:
+    """Turn the lines of a run file into records; raises GpupruneError where they are none."""
+    return _parse_run(file), _parse_results(file)
 
 
 def _copied(results: Iterable[Result], twin: Case) -> list[Result]:

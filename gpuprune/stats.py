@@ -5,11 +5,17 @@ from math import sqrt
 from statistics import median, quantiles, stdev
 
 
+def quartiles(values: Sequence[float]) -> tuple[float, float]:
+    """Return the first and the third quartile, of a single value itself."""
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = quantiles(values, n=4, method="inclusive")
+    return first, third
+
+
 def interquartile_range(values: Sequence[float]) -> float:
     """Distance between the first and the third quartile, 0.0 for a single value."""
-    if len(values) < 2:
-        return 0.0
-    first, _, third = quantiles(values, n=4, method="inclusive")
+    first, third = quartiles(values)
     return third - first
 
 

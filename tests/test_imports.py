@@ -5,7 +5,8 @@ import pytest
 
 from gpuprune.cli import cli
 
-HEAVY = ["cupy", "llvmlite", "numba", "numpy", "ray", "rich", "scipy", "tabulate", "torch"]
+HEAVY = ["altair", "cupy", "jinja2", "llvmlite", "markdown_it", "numba", "numpy", "ray", "rich"]
+HEAVY += ["scipy", "tabulate", "torch", "vl_convert"]
 PROBE = """
 import sys
 from gpuprune.cli import cli

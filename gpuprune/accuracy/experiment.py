@@ -123,12 +123,29 @@ def start(
 def load(path: Path) -> tuple[Header, list[Outcome], str | None]:
     """Read a run file; returns its header, its outcomes, and a warning if its end was torn."""
     file = read(path)
-    return *_parse(file), file.warning
+    return *parse(file), file.warning
+
+
+def parse(file: RunFile) -> tuple[Header, list[Outcome]]:
+    """Turn the lines of a run file into records; raises GpupruneError where they are none."""
+    if file.header.get("kind") != KIND:
+        raise GpupruneError(
+            f"{file.path} is no run of gpuprune accuracy",
+            hint="give a file that `gpuprune accuracy --output` wrote",
+        )
+    try:
+        header = Header.from_record(file.header)
+        return header, [Outcome.from_record(line) for line in file.results]
+    except (KeyError, TypeError) as error:
+        raise GpupruneError(
+            f"{file.path} lacks what a run of gpuprune accuracy holds: {error}",
+            hint="give a file that `gpuprune accuracy --output` wrote",
+        ) from None
 
 
 def _take_up(session: Session, journal: Journal) -> None:
     """Go on with a run that agrees in what is asked, of which data, and where."""
-    header, outcomes = _parse(journal.run)
+    header, outcomes = parse(journal.run)
     path, wanted = journal.run.path, session.header
     for kept, now, keys in (
         (header.configuration, wanted.configuration, list(wanted.configuration)),
@@ -146,22 +163,6 @@ def _take_up(session: Session, journal: Journal) -> None:
     session.journal, session.warning = journal, journal.run.warning
     if session.checkpoint_path:
         session.kept = checkpoint.read(session.checkpoint_path, header.configuration)
-
-
-def _parse(file: RunFile) -> tuple[Header, list[Outcome]]:
-    if file.header.get("kind") != KIND:
-        raise GpupruneError(
-            f"{file.path} is no run of gpuprune accuracy",
-            hint="give a file that `gpuprune accuracy --output` wrote",
-        )
-    try:
-        header = Header.from_record(file.header)
-        return header, [Outcome.from_record(line) for line in file.results]
-    except (KeyError, TypeError) as error:
-        raise GpupruneError(
-            f"{file.path} lacks what a run of gpuprune accuracy holds: {error}",
-            hint="give a file that `gpuprune accuracy --output` wrote",
-        ) from None
 
 
 def _now() -> str:

@@ -18,8 +18,10 @@ from gpuprune.cli.calibrate import calibrate
 from gpuprune.cli.check import check
 from gpuprune.cli.info import info
 from gpuprune.cli.inspect import inspect
+from gpuprune.cli.plot import plot
 from gpuprune.cli.profile import profile
 from gpuprune.cli.prune import prune
+from gpuprune.cli.report import report
 from gpuprune.cli.tradeoff import tradeoff
 from gpuprune.errors import GpupruneError
 from gpuprune.regression import Incomparable, MeasurementFailed
@@ -132,6 +134,7 @@ def cli() -> None:
 
 
 for command in (
-    bench, profile, check, baseline, calibrate, accuracy, tradeoff, prune, inspect, info,
+    bench, profile, check, baseline, calibrate, accuracy, tradeoff, plot, report, prune, inspect,
+    info,
 ):  # fmt: skip
     cli.add_command(command)

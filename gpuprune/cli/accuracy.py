@@ -42,7 +42,9 @@ Examples:
 @options.threads
 @options.option("--output", type=options.INPUT, metavar="RUN.jsonl", help="Keep every network.")
 @options.option("--resume", is_flag=True, help="Go on with the run that --output holds.")
-@options.option("--figure", type=options.INPUT, metavar="FILE", help="Figure 4, .png or .svg.")
+@options.option(
+    "--figure", type=options.INPUT, metavar="FILE", help="Figure 4: .png, .svg or .html."
+)
 @options.output_format
 @options.quiet
 def accuracy(
@@ -104,7 +106,7 @@ def accuracy(
             for event in running:
                 shown.add(event)
     if figure:
-        plots.draw_accuracy(running.outcomes, figure)
+        plots.write(plots.accuracy({"": running.outcomes}), figure)
 
 
 def _dataset(path: Path | None, download: bool) -> Any:

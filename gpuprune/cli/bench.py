@@ -22,6 +22,7 @@ Examples:
   gpuprune bench --rates 0.8:0.98 --groups 1,2,4,8,16,32,64 --device cpu --threads 1
   gpuprune bench --shape 1024x1024x32,4096x1024x32 --rates 0.9 --format csv
   gpuprune bench --quick --format json | head -n 3
+  gpuprune bench --quick --ray local
 """
 
 
@@ -39,11 +40,10 @@ Examples:
 )
 @options.option(
     "--deadline",
-    type=click.FloatRange(min=0, min_open=True),
+    type=float,
     metavar="SECONDS",
     default=900.0,
-    show_default="900",
-    help="With --ray: of a case, before its worker is given up.",
+    help="With --ray: of a case, before its worker is given up.  [default: 900]",
 )
 @options.quiet
 @click.pass_context
@@ -103,6 +103,8 @@ def _open_executor(
     from gpuprune.cluster import open_cluster
     from gpuprune.execution import Local
 
+    if not deadline_s > 0:
+        raise GpupruneError(f"--deadline {deadline_s:g} is no time", hint="such as 900 seconds")
     if ray is not None:
         cluster = open_cluster(
             ray,

@@ -73,7 +73,11 @@ sweep = together(
     score,
     orientation,
     min_groups,
-    option("--weights", metavar="FILE[::TENSOR]", help="Real weights instead of random ones."),
+    option(
+        "--weights",
+        metavar="FILE[::TENSOR]",
+        help="Real weights instead of random ones; FILE may be a sharded model's folder.",
+    ),
     tensor,
     option("--as-is", is_flag=True, default=None, help="Time the zeros that the file has."),
     device,

@@ -22,7 +22,9 @@ Examples:
 @options.option("--min-accuracy", type=float, metavar="PERCENT", help="At least so much is right.")
 @options.option("--max-drop", type=float, metavar="POINTS", help="Below the unpruned network.")
 @options.option("--min-speedup", type=float, metavar="FACTOR", help="Over dense.")
-@options.option("--figure", type=options.INPUT, metavar="FILE", help="Figure 5, .png or .svg.")
+@options.option(
+    "--figure", type=options.INPUT, metavar="FILE", help="Figure 5: .png, .svg or .html."
+)
 @options.output_format
 @options.quiet
 @click.pass_context
@@ -51,7 +53,7 @@ def tradeoff(
     demand = _demand(min_accuracy, max_drop, min_speedup)
     if figure:
         plots.check(figure)
-    _, results, bench_warning = session.load(bench)
+    run, results, bench_warning = session.load(bench)
     header, outcomes, accuracy_warning = experiment.load(accuracy)
     for warning in (bench_warning, accuracy_warning, *accuracy_table.rates_missed(outcomes)):
         console.note(warning, quiet=quiet)
@@ -63,7 +65,7 @@ def tradeoff(
         report.listing([_cells(one) for one in rows] if for_people else rows, output_format)
     )
     if figure:
-        plots.draw_tradeoff(found, figure)
+        plots.write(plots.tradeoff({run.environment["device_name"]: found}), figure)
     if demand is None:
         console.note("Say what you need: --min-accuracy, --max-drop, --min-speedup.", quiet=quiet)
         return

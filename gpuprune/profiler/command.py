@@ -114,10 +114,13 @@ def profile_command(
     program: Sequence[str],
     log: Path,
     report: Path | None = None,
+    *,
+    flush: bool = False,
 ) -> list[str]:
     """Write the command that profiles what `program` marks, and writes a table to `log`.
 
     With `report`, ncu writes its own format there instead; `import_command` makes the table.
+    With `flush`, ncu empties the caches before each pass of a kernel; nvprof cannot.
     """
     if profiler.tool == "nvprof":
         return [
@@ -129,7 +132,8 @@ def profile_command(
     table = ["--csv", "--page", "raw", "--print-units", "base"]
     return [
         *(str(profiler.path), "--target-processes", "all", "--profile-from-start", "off"),
-        *("--replay-mode", "kernel", "--cache-control", "none", "--clock-control", "none"),
+        *("--replay-mode", "kernel", "--cache-control", "all" if flush else "none"),
+        *("--clock-control", "none"),
         *("--nvtx", "--metrics", ",".join(metrics), "--log-file", str(log)),
         *(table if report is None else ["--force-overwrite", "--export", str(report)]),
         *program,

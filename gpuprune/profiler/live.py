@@ -67,14 +67,15 @@ def profile_live(
     *,
     asked: Sequence[str] = ("gpuprune", "profile"),
     keep: Path | None = None,
+    flush: bool = False,
     stall_s: float = STALL_S,
     advance: Callable[[int], None] = lambda done: None,
 ) -> Capture:
     """Run a job under a profiler, started once for all of it.
 
     asked: the command that the user gave, for advice. keep: a new file for what the profiler
-    wrote: its table, or with the suffix .ncu-rep the report of ncu. advance: told how many
-    products are done, whenever that changes.
+    wrote: its table, or with the suffix .ncu-rep the report of ncu. flush: whether ncu empties the
+    caches before each kernel. advance: told how many products are done, whenever that changes.
     Raises GpupruneError, with advice, where nothing was profiled; the message names a file that
     holds the profiler's own words.
     """
@@ -85,7 +86,9 @@ def profile_live(
         (folder / "job.json").write_text(job.to_json())
         program = [sys.executable, "-P", "-m", _TARGET, str(folder / "job.json")]
         report = folder / f"report{_REPORT}" if keep and keep.suffix == _REPORT else None
-        argv = command.profile_command(profiler, metrics, program, folder / _TABLE, report)
+        argv = command.profile_command(
+            profiler, metrics, program, folder / _TABLE, report, flush=flush
+        )
         command.require_permission(asked)
         watched = _Watched(folder, advance)
         watched.run(argv, stall_s)

@@ -1,4 +1,4 @@
-"""Where NVIDIA's command-line profilers are installed."""
+"""Where NVIDIA's command-line profilers and its sanitizer are installed."""
 
 import os
 import re
@@ -6,7 +6,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-_NAMES = {"ncu": ("ncu", "nv-nsight-cu-cli"), "nvprof": ("nvprof",)}
+_NAMES = {
+    "ncu": ("ncu", "nv-nsight-cu-cli"),
+    "nvprof": ("nvprof",),
+    "compute-sanitizer": ("compute-sanitizer",),
+}
 _PLACES = {
     "ncu": (
         "usr/local/cuda*/bin/ncu",
@@ -17,13 +21,21 @@ _PLACES = {
         "usr/lib/nsight-compute/ncu",  # Debian
     ),
     "nvprof": ("usr/local/cuda*/bin/nvprof", "opt/cuda/bin/nvprof"),
+    "compute-sanitizer": (
+        "usr/local/cuda*/bin/compute-sanitizer",
+        "usr/local/cuda*/compute-sanitizer/compute-sanitizer",
+        "opt/cuda/extras/compute-sanitizer/compute-sanitizer",  # Arch
+    ),
 }
 
 
 def find_tool(
     tool: str, environ: Mapping[str, str] = os.environ, root: Path = Path("/")
 ) -> Path | None:
-    """Find "ncu" or "nvprof": on PATH, in CUDA_HOME or CUDA_PATH, else the newest installed."""
+    """Find a tool of NVIDIA's: on PATH, in CUDA_HOME or CUDA_PATH, else the newest installed.
+
+    Those known are "ncu", "nvprof" and "compute-sanitizer"; any other is a KeyError.
+    """
     cuda_bins = (
         Path(environ[name], "bin") for name in ("CUDA_HOME", "CUDA_PATH") if environ.get(name)
     )

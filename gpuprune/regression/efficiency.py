@@ -25,6 +25,14 @@ def read_profile(path: Path) -> list[Row]:
 
     Raises GpupruneError for what they are not.
     """
+    return [{name: row.get(name) for name in (*_KEPT, _FIGURE)} for row in read_rows(path)]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read the JSON lines of `gpuprune profile`, every field of them.
+
+    Raises GpupruneError for what they are not.
+    """
     try:
         if not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
             raise GpupruneError(f"{path} is no file of profile figures", hint=_HINT)
@@ -49,13 +57,13 @@ def judge_efficiency(
 
 def _parse(line: str, where: str) -> Row:
     try:
-        row = json.loads(line)
+        row: Row = json.loads(line)
         figure = row[_FIGURE]
         if figure is not None and not (isfinite(figure) and figure >= 0):
             raise ValueError(f"an efficiency of {figure}")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise GpupruneError(f"{where} is no profile figure: {error!r}", hint=_HINT) from None
-    return {name: row.get(name) for name in (*_KEPT, _FIGURE)}
+    return row
 
 
 def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float | None]:

@@ -11,7 +11,7 @@ from gpuprune.report.layout import (
     table,
 )
 from gpuprune.report.rows import flatten
-from gpuprune.report.summary import plan, summary
+from gpuprune.report.summary import layer_summary, plan, summary
 
 __all__ = [
     "Format",
@@ -20,6 +20,7 @@ __all__ = [
     "escape",
     "flatten",
     "json_lines",
+    "layer_summary",
     "listing",
     "plan",
     "printable",

@@ -75,6 +75,11 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
     )
 
 
+def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
+    """Lay out one layer for people: speedups, shares of the roofline, break-even rates."""
+    return "\n\n".join(part for part in _layer(results, markdown) if part)
+
+
 def _heading(run: Run, markdown: bool) -> str:
     environment, contract = run.environment, run.contract
     threads, known = environment["threads"], environment["packages"]

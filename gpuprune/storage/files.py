@@ -2,10 +2,12 @@
 
 import errno
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from gpuprune.errors import GpupruneError
 
@@ -48,6 +50,24 @@ def _require_regular(mode: int, path: Path, verb: str) -> None:
 
 
 @contextmanager
+def replacing(target: Path) -> Iterator[IO[bytes]]:
+    """Open a new file beside `target` that takes its place once all is on the disk.
+
+    Whatever goes wrong, nothing is left behind; what the operating system refuses is an OSError.
+    """
+    temporary = target.with_name(f".gpuprune-{secrets.token_hex(8)}.tmp")
+    try:
+        with temporary.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        temporary.replace(target)
+        sync_directory(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
 def refusing(verb: str, path: Path) -> Iterator[None]:
     try:
         yield
@@ -60,3 +80,15 @@ def refusing(verb: str, path: Path) -> Iterator[None]:
 
 def cause(error: OSError) -> str:
     return _CAUSES.get(error.errno or 0) or error.strerror or str(error)
+
+
+def sync_directory(directory: Path) -> None:
+    """Put the name of a new file on disk, which fsync of the file alone does not."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a file system that cannot: fsync(2)
+            raise
+    finally:
+        os.close(descriptor)

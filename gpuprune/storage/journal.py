@@ -1,6 +1,5 @@
 """Writing a run file: nothing that was appended is lost."""
 
-import errno
 import fcntl
 import os
 import signal
@@ -13,7 +12,7 @@ from typing import Any, NoReturn, Self
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import SCHEMA
-from gpuprune.storage.files import REMEDIES, cause, open_file, refusing
+from gpuprune.storage.files import REMEDIES, cause, open_file, refusing, sync_directory
 from gpuprune.storage.lines import encode
 from gpuprune.storage.reading import scan
 
@@ -55,7 +54,7 @@ class Journal:
             _lock(descriptor, path)
             with refusing("create", path):
                 _write(descriptor, line)
-                _sync_directory(path.parent)
+                sync_directory(path.parent)
             return cls(path, descriptor)
         except BaseException:
             with suppress(OSError):
@@ -182,15 +181,3 @@ def _write(descriptor: int, data: bytes) -> None:
     while rest:
         rest = rest[os.write(descriptor, rest) :]  # a disk that fills up takes a part
     os.fsync(descriptor)
-
-
-def _sync_directory(directory: Path) -> None:
-    """Put the name of a new file on disk, which fsync of the file alone does not."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot: fsync(2)
-            raise
-    finally:
-        os.close(descriptor)

@@ -44,11 +44,10 @@ _HEAD_BYTES = 64
 
 def recognise(path: Path) -> Reader:
     """Choose the format by extension once the file is a regular one that begins as it should."""
-    if path.is_dir() and sharded.stands_for(path):
+    mode = _mode(path)
+    if (stat.S_ISDIR(mode) or stat.S_ISREG(mode)) and sharded.stands_for(path):
         return sharded
-    _require_regular(path)
-    if sharded.stands_for(path):
-        return sharded
+    _require_regular(path, mode)
     try:
         with path.open("rb") as stream:
             head = stream.read(_HEAD_BYTES)
@@ -68,14 +67,17 @@ def recognise(path: Path) -> Reader:
     raise damaged(path, f"it begins with {beginning}" if head else "it is empty")
 
 
-def _require_regular(path: Path) -> None:
+def _mode(path: Path) -> int:
     """Look before opening: opening a FIFO waits for a writer, and a device never ends."""
     try:
-        mode = path.stat().st_mode
+        return path.stat().st_mode
     except FileNotFoundError as error:
         raise GpupruneError(f"{quote(path)} does not exist", hint="check the path") from error
     except (OSError, ValueError) as error:  # ValueError: a NUL byte in the path
         raise _unreadable(path, error) from error
+
+
+def _require_regular(path: Path, mode: int) -> None:
     if stat.S_ISDIR(mode):
         raise GpupruneError(f"{quote(path)} is a directory", hint=f"name a file in it; {KNOWN}")
     if not stat.S_ISREG(mode):

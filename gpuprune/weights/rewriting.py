@@ -1,16 +1,15 @@
 """A changed copy of a weight file, which appears whole or not at all."""
 
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
+from gpuprune.storage import replacing
 from gpuprune.weights import mtx, npy, npz, safetensors
 from gpuprune.weights.files import quote, within_memory
 from gpuprune.weights.reading import require_finite, select
@@ -53,8 +52,11 @@ def rewrite(
         )
     _require_target(path, target, force=force)
     changes = {tensor.name: partial(_apply, change, tensor) for tensor in tensors}
-    with within_memory(path), _replacing(target) as stream:
-        _WRITERS[path.suffix.lower()](path, stream, changes)
+    try:
+        with within_memory(path), replacing(target) as stream:
+            _WRITERS[path.suffix.lower()](path, stream, changes)
+    except OSError as error:
+        raise _unwritable(target, error) from error
 
 
 def _apply(
@@ -98,31 +100,6 @@ def _require_target(path: Path, target: Path, *, force: bool) -> None:
         raise GpupruneError(
             f"{quote(target)} exists", hint="replace it with --force, or give another name"
         )
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[IO[bytes]]:
-    """Open a new file beside `target` that takes its place once all is on the disk."""
-    temporary = target.with_name(f".gpuprune-{secrets.token_hex(8)}.tmp")
-    try:
-        with temporary.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(target)
-        _sync_directory(target.parent)
-    except OSError as error:
-        raise _unwritable(target, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _unwritable(target: Path, error: Exception) -> GpupruneError:

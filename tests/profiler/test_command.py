@@ -128,6 +128,13 @@ def test_ncu_profiles_marked_ranges_and_leaves_clocks_and_caches_alone():
     ]
 
 
+def test_ncu_empties_the_caches_before_each_kernel_where_cold_ones_are_asked_for():
+    common = (NCU, ("a.sum",), ["python"], Path("/t/log"))
+    warm, cold = (profile_command(*common, flush=flush) for flush in (False, True))
+    at = warm.index("--cache-control") + 1
+    assert [cold[at], *cold[:at], *cold[at + 1 :]] == ["all", *warm[:at], *warm[at + 1 :]]
+
+
 def test_ncu_writes_its_own_report_where_that_is_kept():
     argv = profile_command(NCU, ("a.sum",), ["python"], Path("/t/log"), Path("/t/r.ncu-rep"))
     assert argv[-4:] == ["--force-overwrite", "--export", "/t/r.ncu-rep", "python"]

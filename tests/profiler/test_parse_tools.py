@@ -1,4 +1,4 @@
-"""Where the profilers are looked for."""
+"""Where the profilers and the sanitizer are looked for."""
 
 from gpuprune.profiler.tools import find_tool
 
@@ -35,6 +35,11 @@ def test_the_newest_installed_tool_is_taken(tmp_path):
     (tmp_path / "opt/nvidia/nsight-compute/2024.10.0/ncu").chmod(0o644)
     found = find_tool("ncu", {}, tmp_path)
     assert found == tmp_path / "opt/nvidia/nsight-compute/2024.1.1/ncu"
+
+
+def test_the_sanitizer_is_found_in_a_toolkit(tmp_path):
+    found = install(tmp_path / "usr/local/cuda-13.0/bin/compute-sanitizer")
+    assert find_tool("compute-sanitizer", {}, tmp_path) == found
 
 
 def test_no_tool_is_no_error(tmp_path):

@@ -151,7 +151,8 @@ def test_no_pickle_is_ever_run(tmp_path: Path) -> None:
         (
             "folder.npy",
             "is a directory",
-            "name a file in it; gpuprune reads .npy, .npz, .mtx, .smtx and .safetensors files",
+            "name a file in it; gpuprune reads .npy, .npz, .mtx, .smtx and .safetensors files, "
+            "and folders with a model.safetensors.index.json",
         ),
         ("fifo.npy", "is not a regular file", "write its content to a file and name that"),
         ("zero.npy", "is not a regular file", "write its content to a file and name that"),

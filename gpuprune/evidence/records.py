@@ -1,0 +1,58 @@
+"""What figures and pages show: runs, trainings and load efficiencies."""
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from gpuprune.accuracy.records import Header, Outcome
+from gpuprune.records import Case, Result, Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """A run of `gpuprune bench`; its name tells it from the others that are shown with it."""
+
+    name: str
+    path: Path
+    run: Run
+    results: tuple[Result, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """A run of `gpuprune accuracy`."""
+
+    path: Path
+    header: Header
+    outcomes: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Efficiency:
+    """The load efficiency of one sparse product, by one of the two definitions."""
+
+    weights: str | None
+    rows: int
+    cols: int
+    batch: int
+    dtype: str
+    product: str  # the contender that was measured, or the mapping that was predicted
+    definition: str  # "ncu" counts distinct bytes, "nvprof" those of every lane
+    rate: float
+    group: int
+    percent: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """All that one figure or page is drawn from, never empty."""
+
+    benches: tuple[Bench, ...] = ()
+    trainings: tuple[Training, ...] = ()
+    efficiencies: tuple[Efficiency, ...] = ()
+    warnings: tuple[str, ...] = ()  # what was torn and left out, what has not ended
+
+
+def layer_name(case: Case | Efficiency) -> str:
+    """Name a layer as figures do: its tensor, else the file that holds it, else its shape."""
+    file, _, tensor = (case.weights or "").partition("::")
+    return tensor or PurePath(file).name or f"{case.rows}x{case.cols}x{case.batch}"

@@ -1,0 +1,190 @@
+"""Accuracy by group size, and accuracy against speedup: the paper's Figures 4 and 5."""
+
+from collections.abc import Mapping, Sequence
+from math import log
+from statistics import mean, stdev
+from typing import Any
+
+import altair as alt
+
+from gpuprune.accuracy.records import Outcome, by_group
+from gpuprune.plots import labels
+from gpuprune.plots.drawing import ROWS, Drawing, Row
+from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, log_scale, percent_domain
+from gpuprune.tradeoff import Point, front
+
+_WIDTH = 1.4 * PANEL_WIDTH
+_TOUCH = 9  # points between two lines, below which they touch
+_NAME, _LINE = 18, 13  # points from one name to the next, and from a line to the next
+
+
+def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -> Drawing:
+    """Draw accuracy by group size, a column a run, and the unpruned network's as a line.
+
+    Bars are the standard deviation over the seeds, where there are several.
+    """
+    rows = [row for name, outcomes in outcomes_of.items() for row in _accuracies(name, outcomes)]
+    y = alt.Y(
+        "percent:Q",
+        title="accuracy on held-out images (%)",
+        scale=alt.Scale(
+            domain=percent_domain([row[end] for row in rows for end in ("low", "high")], step=5),
+        ),
+    )
+    base = alt.Chart().transform_filter("isValid(datum.group)")
+    x = alt.X("group:O", title="group size", axis=alt.Axis(labelAngle=0))
+    tooltip = [
+        alt.Tooltip("group:O", title="group size"),
+        alt.Tooltip("percent:Q", title="accuracy (%)", format=".2f"),
+        alt.Tooltip("sd:Q", title="standard deviation", format=".2f"),
+        alt.Tooltip("seeds:Q"),
+        alt.Tooltip("rate:Q", title="pruning rate"),
+    ]
+    bars = base.mark_rule(clip=True, strokeWidth=1.6, color=theme.kinds[0]).encode(
+        x=x, y=alt.Y("low:Q", title="accuracy on held-out images (%)"), y2="high:Q"
+    )
+    points = base.mark_point(filled=True, size=70, opacity=1, color=theme.kinds[0]).encode(
+        x=x, y=y, tooltip=tooltip
+    )
+    unpruned = alt.Chart().transform_filter("!isValid(datum.group)")
+    line = unpruned.mark_rule(strokeDash=[6, 3], strokeWidth=1.4, color=theme.ink).encode(y=y)
+    rate = max(one.rate for outcomes in outcomes_of.values() for one in outcomes)
+    figure = (
+        alt.layer(line, bars, points, data=ROWS)
+        .properties(width=_WIDTH, height=PANEL_HEIGHT)
+        .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
+        .properties(
+            title=alt.Title(
+                f"Accuracy after pruning {100 * rate:g} % of the weights and retraining",
+                subtitle="dashed: the unpruned network; bars: standard deviation over the seeds",
+            ),
+            description="Accuracy by group size, and that of the unpruned network",
+        )
+    )
+    return Drawing(chart=figure, rows=rows)
+
+
+def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Drawing:
+    """Draw accuracy against speedup, a cross a group and a column a run, and the front."""
+    rows = _with_lifts(
+        [
+            {
+                "run": labels.shorten(name),
+                "name": "unpruned" if point.group is None else str(point.group),
+                "is_pruned": point.group is not None,
+                "speedup": point.speedup,
+                "percent": 100 * point.accuracy,
+                "seeds": point.seeds,
+                "is_front": point in edge,
+            }
+            for name, found in points_of.items()
+            for edge in [front(found)]
+            for point in found
+        ]
+    )
+    rate = max(point.rate for found in points_of.values() for point in found)
+    figure = (
+        alt.layer(*_crosses(rows, theme), data=ROWS)
+        .properties(width=_WIDTH, height=PANEL_HEIGHT)
+        .facet(column=alt.Column("run:N", **labels.panels(row["run"] for row in rows)))
+        .properties(
+            title=alt.Title(
+                f"Accuracy against speedup, {100 * rate:g} % of the weights pruned",
+                subtitle="a cross a group size; grey: the front, where nothing is both faster "
+                "and more accurate; dashed: dense",
+            ),
+            description="Accuracy by speedup over dense, one mark for each group size",
+        )
+    )
+    return Drawing(chart=figure, rows=rows)
+
+
+def _crosses(rows: Sequence[Row], theme: Theme) -> list[Any]:
+    """Return the front, the line of dense, crosses and their names, the lowest first."""
+    domain, ticks = _speedup_axis(rows)
+    base = alt.Chart().encode(
+        x=alt.X(
+            "speedup:Q",
+            title="speedup over dense",
+            scale=alt.Scale(type="log", domain=domain, nice=False),
+            axis=alt.Axis(values=ticks, labelExpr="format(datum.value, '~g') + 'x'"),
+        ),
+        y=alt.Y(
+            "percent:Q",
+            title="accuracy on held-out images (%)",
+            scale=alt.Scale(domain=_percent_axis(rows)),
+        ),
+    )
+    edge = base.transform_filter("datum.is_front").mark_line(color=theme.faint, strokeWidth=3)
+    dense = (
+        alt.Chart(alt.Data(values=[{"speedup": 1}]))
+        .mark_rule(strokeDash=[6, 3], strokeWidth=1.4, color=theme.ink)
+        .encode(x="speedup:Q")
+    )
+    crosses = base.mark_point(shape="cross", angle=45, filled=True, size=90, opacity=1).encode(
+        color=alt.condition("datum.is_pruned", alt.value(theme.kinds[1]), alt.value(theme.ink)),
+        tooltip=[
+            alt.Tooltip("name:N", title="group size"),
+            alt.Tooltip("speedup:Q", format=".2f"),
+            alt.Tooltip("percent:Q", title="accuracy (%)", format=".2f"),
+            alt.Tooltip("seeds:Q"),
+        ],
+    )
+    names = base.mark_text(
+        # Beside the dashed line, not across it.
+        align=alt.expr("datum.is_pruned ? 'center' : 'left'"),
+        dx=alt.expr("datum.is_pruned ? 0 : 6"),
+        dy=alt.expr("-13 * (1 + datum.lift)"),
+        fontSize=12,
+        color=theme.ink,
+    ).encode(text="name:N")
+    return [edge, dense, crosses, names]
+
+
+def _with_lifts(rows: Sequence[Row]) -> list[Row]:
+    """Say how many lines each name stands above its point, so that none stands on another."""
+    (left, right), _ = _speedup_axis(rows)
+    low, high = _percent_axis(rows)
+    placed: list[tuple[str, float, float]] = []
+    lifted = {}
+    for index in sorted(range(len(rows)), key=lambda index: rows[index]["speedup"]):
+        run = rows[index]["run"]
+        x = _WIDTH * log(rows[index]["speedup"] / left) / log(right / left)
+        y = PANEL_HEIGHT * (rows[index]["percent"] - low) / (high - low)
+        near = [level for other, at, level in placed if other == run and abs(x - at) < _NAME]
+        lift = next(
+            lift
+            for lift in range(len(rows))
+            if all(abs(y + lift * _LINE - level) >= _TOUCH for level in near)
+        )
+        placed.append((run, x, y + lift * _LINE))
+        lifted[index] = lift
+    return [row | {"lift": lifted[index]} for index, row in enumerate(rows)]
+
+
+def _speedup_axis(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
+    return log_scale([1.0, *(row["speedup"] for row in rows)])
+
+
+def _percent_axis(rows: Sequence[Row]) -> list[float]:
+    return percent_domain([row["percent"] for row in rows], step=5)
+
+
+def _accuracies(name: str, outcomes: Sequence[Outcome]) -> list[Row]:
+    rows = []
+    for own in by_group(outcomes):
+        shares = [100 * one.accuracy for one in own]
+        middle, spread = mean(shares), stdev(shares) if len(shares) > 1 else 0.0
+        rows.append(
+            {
+                "run": labels.shorten(name),
+                "group": own[0].group,
+                "percent": middle,
+                "sd": spread if len(shares) > 1 else None,
+                "low": middle - spread,
+                "high": middle + spread,
+                "seeds": len(shares),
+                "rate": own[0].rate,
+            }
+        )
+    return rows

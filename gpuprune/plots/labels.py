@@ -1,0 +1,73 @@
+"""What panels, axes and legends are called; nothing that a file names is taken for markup."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import altair as alt
+
+from gpuprune import evidence
+from gpuprune.evidence import Bench, Efficiency
+from gpuprune.plots.theme import SHAPES, Theme
+from gpuprune.records import Case
+from gpuprune.report import printable
+
+_LONGEST = 56  # characters of a name in a figure
+
+
+def shape_name(rows: int, cols: int, batch: int) -> str:
+    """Name a shape as `--shape` takes it."""
+    return f"{rows}x{cols}x{batch}"
+
+
+def layer_name(case: Case | Efficiency) -> str:
+    """Name a layer on one line: its tensor, or its shape."""
+    return shorten(evidence.layer_name(case))
+
+
+def shorten(text: str) -> str:
+    """Show a name on one line: control characters as escapes, a long one without its middle."""
+    text = printable(text)
+    half = _LONGEST // 2
+    return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def shared(benches: Sequence[Bench]) -> list[str]:
+    """Say what all of several runs have in common: dtype, orientation, caches, machine."""
+    cases = [one.case for bench in benches for one in bench.results]
+    values = (
+        {case.dtype for case in cases},
+        {f"{case.orientation} groups" for case in cases},
+        {f"{bench.run.contract.cache} caches" for bench in benches},
+        {shorten(bench.name) for bench in benches},
+    )
+    return [value for found in values if len(found) == 1 for value in found]
+
+
+def by_group(groups: Iterable[int], theme: Theme) -> dict[str, Any]:
+    """Return the encoding of group sizes: a colour and a shape each, with one legend."""
+    domain = sorted(set(groups))
+    return _distinct("group", "group size", domain, theme.ordered(len(domain)))
+
+
+def by_kind(field: str, title: str, names: Sequence[str], theme: Theme) -> dict[str, Any]:
+    """Return the encoding of names: a colour and a shape each, with one legend."""
+    domain = list(dict.fromkeys(names))
+    return _distinct(field, title, domain, theme.unordered(len(domain)))
+
+
+def panels(names: Iterable[str]) -> Any:
+    """Return the header of panels, in the order given; empty names show none."""
+    order = list(dict.fromkeys(names))
+    return {"sort": order, "header": alt.Header(labels=order != [""], labelLimit=600, title=None)}
+
+
+def _distinct(
+    field: str, title: str, domain: Sequence[Any], colours: Sequence[str]
+) -> dict[str, Any]:
+    shapes = [SHAPES[i % len(SHAPES)] for i in range(len(domain))]
+    color = alt.Scale(domain=domain, range=colours)
+    shape = alt.Scale(domain=domain, range=shapes)
+    return {
+        "color": alt.Color(f"{field}:N", title=title, scale=color),
+        "shape": alt.Shape(f"{field}:N", title=title, scale=shape),
+    }

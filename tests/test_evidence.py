@@ -1,0 +1,246 @@
+"""What figures show is read as it was written, or refused with a sentence."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from gpuprune.errors import GpupruneError
+from gpuprune.evidence import Efficiency, only_layers, read
+from gpuprune.records import Contract
+from tests.made_runs import (
+    CALIBRATION,
+    made_results,
+    made_run,
+    predicted_row,
+    write_profile,
+    write_run,
+    write_training,
+)
+from tests.test_tradeoff import trained
+
+
+def names(tmp_path, *runs):
+    paths = [write_run(tmp_path / f"{i}.jsonl", run=run) for i, run in enumerate(runs)]
+    return [bench.name for bench in read(paths).benches]
+
+
+def test_a_run_is_named_by_its_device(tmp_path):
+    assert names(tmp_path, made_run()) == ["GPU A"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ({}, {"device_name": "GPU B"}, ["GPU A", "GPU B"]),
+        ({}, {"device_name": "GPU B", "node": "there"}, ["GPU A", "GPU B"]),
+        ({}, {"node": "there"}, ["here", "there"]),
+        ({"threads": 1}, {"threads": 2}, ["1 thread", "2 threads"]),
+        ({}, {"configuration": {"orientation": "column"}}, ["row groups", "column groups"]),
+        ({}, {"started": "2026-01-02"}, ["2026-01-01", "2026-01-02"]),
+    ],
+)
+def test_runs_are_named_by_what_tells_them_apart(tmp_path, first, second, told):
+    assert names(tmp_path, made_run(**first), made_run(**second)) == told
+
+
+def test_runs_that_differ_in_nothing_are_named_by_their_files(tmp_path):
+    assert names(tmp_path, made_run(), made_run()) == [
+        str(tmp_path / "0.jsonl"),
+        str(tmp_path / "1.jsonl"),
+    ]
+
+
+def test_timing_contracts_are_not_mixed(tmp_path):
+    cold = write_run(tmp_path / "cold.jsonl")
+    warm = write_run(tmp_path / "warm.jsonl", run=made_run(contract=Contract(cache="warm")))
+    with pytest.raises(GpupruneError) as refused:
+        read([cold, warm])
+    assert str(refused.value) == (
+        f"the runs were timed in different ways: {cold} with cache 'cold', {warm} with 'warm'"
+    )
+    assert refused.value.hint == "measure them again with the same options, or show them apart"
+
+
+def test_a_run_without_results_is_refused(tmp_path):
+    path = write_run(tmp_path / "empty.jsonl", [])
+    with pytest.raises(GpupruneError, match="holds no results"):
+        read([path])
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"not json\n", b"[]\n", b'{"record":"x"}\n'])
+def test_what_is_no_run_is_refused(tmp_path, content):
+    path = tmp_path / "other.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(GpupruneError, match="is not a run file: line 1"):
+        read([path])
+
+
+def test_a_missing_file_and_a_directory_are_refused(tmp_path):
+    for path in (tmp_path / "missing.jsonl", tmp_path):
+        with pytest.raises(GpupruneError, match="cannot read"):
+            read([path])
+
+
+def test_a_run_that_is_given_twice_is_refused(tmp_path):
+    path = write_run(tmp_path / "run.jsonl")
+    with pytest.raises(GpupruneError, match="is given twice"):
+        read([path, tmp_path / "." / "run.jsonl"])
+
+
+def test_a_torn_last_line_is_left_out_and_told(tmp_path):
+    path = write_run(tmp_path / "run.jsonl", is_finished=False)
+    path.write_bytes(path.read_bytes()[:-5])
+    found = read([path])
+    assert len(found.benches[0].results) == 7
+    torn, running = found.warnings
+    assert "the last line is incomplete or damaged and is left out" in torn
+    assert running == f"{path}: the run has not ended; shown is what it has measured so far"
+
+
+def test_a_run_that_is_torn_before_its_first_result_is_refused(tmp_path):
+    path = write_run(tmp_path / "run.jsonl")
+    header, first, *_ = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + first[:40])
+    with pytest.raises(GpupruneError, match="holds no results"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("rate", "0.9"),
+        ("rate", 1.5),
+        ("rate", None),
+        ("group", 0),
+        ("group", 1.5),
+        ("group", True),
+        ("rows", "<script>"),
+        ("rows", -1),
+        ("batch", [1]),
+        ("weights", 3),
+        ("dtype", "int8"),
+        ("samples_s", [0.0]),
+        ("samples_s", []),
+        ("samples_s", ["a"]),
+        ("roofline_s", -1.0),
+        ("roofline_s", "a"),
+        ("nnz", "a"),
+        ("contender", ["csr"]),
+        ("reason", 3),
+    ],
+)
+def test_a_value_that_no_run_holds_is_refused(tmp_path, field, value):
+    path = write_run(tmp_path / "run.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.pop("crc")
+    changed = lines[1]["case"] if field in lines[1]["case"] else lines[1]
+    changed[field] = value
+    write_profile(path, *lines)
+    with pytest.raises(GpupruneError, match="result 1 has a value of another kind"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"device_name": ["a"]}, {"packages": 3}, {"threads": "two"}, {"busy_cores": "a"}]
+)
+def test_a_machine_that_no_run_describes_is_refused(tmp_path, changes):
+    path = write_run(tmp_path / "run.jsonl", run=made_run(**changes))
+    with pytest.raises(GpupruneError, match="its first line has a value of another kind"):
+        read([path])
+
+
+@pytest.mark.parametrize("changes", [{"cache_bytes": "a"}, {"flops_per_s": {"float32": 0.0}}])
+def test_a_calibration_that_no_run_has_is_refused(tmp_path, changes):
+    run = replace(made_run(), calibration=replace(CALIBRATION, **changes))
+    path = write_run(tmp_path / "run.jsonl", run=run)
+    with pytest.raises(GpupruneError, match="its first line has a value of another kind"):
+        read([path])
+
+
+def test_an_environment_that_names_no_device_is_refused(tmp_path):
+    run = made_run()
+    del run.environment["device_name"]
+    path = write_run(tmp_path / "run.jsonl", run=run)
+    with pytest.raises(GpupruneError, match="its environment lacks device_name"):
+        read([path])
+
+
+def test_a_training_is_told_from_a_bench(tmp_path):
+    path = write_training(tmp_path / "accuracy.jsonl", trained())
+    found = read([path])
+    assert found.benches == ()
+    assert found.trainings[0].outcomes == tuple(trained())
+
+
+@pytest.mark.parametrize("changes", [{"accuracy": "1"}, {"accuracy": 2}, {"group": "8"}])
+def test_a_value_that_no_training_holds_is_refused(tmp_path, changes):
+    outcomes = [replace(trained()[1], **changes)]
+    path = write_training(tmp_path / "accuracy.jsonl", outcomes)
+    with pytest.raises(GpupruneError, match="result 1 has a value of another kind"):
+        read([path])
+
+
+def test_a_prediction_has_both_definitions(tmp_path):
+    path = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
+    layer = {"weights": None, "rows": 64, "cols": 100, "batch": 10, "dtype": "float32"}
+    common = {**layer, "product": "predicted, row_major", "rate": 0.8, "group": 1}
+    assert read([path]).efficiencies == (
+        Efficiency(**common, definition="ncu", percent=60.0),
+        Efficiency(**common, definition="nvprof", percent=70.0),
+    )
+
+
+def kernel_row(percent, sectors, **changes):
+    row = predicted_row(predicted=False, gld_efficiency_pct=percent, contender="csr")
+    row |= {"tool": "ncu", "gld_definition": "ncu", "kernel": "k", "device": None, "launch": 0}
+    row |= {"invocations": None, "gld_min_pct": None, "gld_max_pct": None}
+    row |= {"gst_efficiency_pct": None}
+    return row | {"metrics": {"l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum": sectors}} | changes
+
+
+def test_the_kernels_of_a_product_count_by_their_sectors(tmp_path):
+    path = write_profile(tmp_path / "live.jsonl", kernel_row(50.0, 300.0), kernel_row(90.0, 100.0))
+    (found,) = read([path]).efficiencies
+    assert (found.product, found.definition, found.percent) == ("csr", "ncu", 60.0)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        kernel_row(50.0, 300.0, rate=None),
+        predicted_row(rate=2),
+        predicted_row(group=0),
+        predicted_row(rows="many"),
+        predicted_row(nvprof_style_pct=float("nan")),
+        predicted_row(nvprof_style_pct=None),
+        {"gld_efficiency_pct": 50.0, "rate": 0.8},
+    ],
+)
+def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row):
+    path = write_profile(tmp_path / "efficiency.jsonl", row)
+    with pytest.raises(GpupruneError, match="load efficienc"):
+        read([path])
+
+
+def test_layers_are_chosen_by_name_or_shape(tmp_path):
+    results = made_results(weights="m.npz::a.mlp") + made_results(weights="m.npz::b", batch=7)
+    found = read([write_run(tmp_path / "run.jsonl", results)])
+    for pattern in ("*mlp", "64x100x10"):
+        (bench,) = only_layers(found, pattern).benches
+        assert bench.results == tuple(results[:8])
+    with pytest.raises(GpupruneError) as refused:
+        only_layers(found, "<script>")
+    assert str(refused.value) == "no layer matches '<script>'"
+    assert refused.value.hint == "there are 'a.mlp', 'b'"
+
+
+def test_a_run_that_loses_all_its_layers_is_left_out(tmp_path):
+    found = read(
+        [
+            write_run(tmp_path / "a.jsonl", made_results(weights="m.npz::a")),
+            write_run(tmp_path / "b.jsonl", run=replace(made_run(), started="later")),
+        ]
+    )
+    assert [bench.path.name for bench in only_layers(found, "a").benches] == ["a.jsonl"]
