@@ -59,6 +59,8 @@ class Session:
             if self.journal:
                 self.journal.append([one.to_record() for one in results])
             yield results
+        place = {case: i for i, case in enumerate(job.cases)}
+        self.results.sort(key=lambda one: place[one.case])  # several devices answer as they can
         if self.journal and self.journal.run.end is None:
             self.journal.finish(
                 {

@@ -1,6 +1,8 @@
 import json
+from dataclasses import replace
 
 from gpuprune.records import Calibration, Case, Contract, Result, Run, Timing
+from gpuprune.report import flatten
 
 CASE = Case(rows=8, cols=16, batch=3, rate=0.9, group=4, weights="a.npy", orientation="column")
 TIMING = Timing(
@@ -35,6 +37,38 @@ def test_a_result_without_a_time_survives_too():
     line = through_json(result.to_record())
     assert line["samples_s"] is None
     assert Result.from_record(line) == result
+
+
+def test_a_result_keeps_who_measured_it_and_an_older_line_has_nobody():
+    place = {"node": "n2", "device_name": "NVIDIA H100", "device_id": "GPU-7"}
+    result = Result(case=CASE, contender="csr", status="ok", timing=TIMING, **place)
+    line = through_json(result.to_record())
+    assert Result.from_record(line) == result
+    for name in place:
+        del line[name]
+    assert Result.from_record(line) == Result(
+        case=CASE, contender="csr", status="ok", timing=TIMING
+    )
+
+
+def test_a_row_names_the_node_and_device_of_its_result_where_a_run_has_several():
+    here = {"device": "cuda", "device_name": "NVIDIA A100", "node": "n1", "threads": None}
+    run = Run(
+        version="1.2.3",
+        started="2026-01-02T03:04:05+00:00",
+        arguments=(),
+        configuration={},
+        environment=here,
+        contract=Contract(),
+        calibration=CALIBRATION,
+    )
+    own = Result(case=CASE, contender="dense", status="ok", timing=TIMING)
+    other = replace(own, contender="csr", node="n2", device_name="NVIDIA H100")
+    rows = flatten(run, [own, other])
+    assert [(row["node"], row["device_name"]) for row in rows] == [
+        ("n1", "NVIDIA A100"),
+        ("n2", "NVIDIA H100"),
+    ]
 
 
 def test_a_run_survives_its_line_in_a_run_file():

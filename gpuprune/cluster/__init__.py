@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # Ray is an extra, and looks at the environment once, when it
 _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # on by default, and it reports to Ray's makers
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # what Ray 3 does, and warns of
+    "RAY_worker_niceness": "0",  # 15 by default: whoever else runs would come first
     "RAY_DEDUP_LOGS": "0",  # else messages are held back, and printed by this thread in the end
 }
 

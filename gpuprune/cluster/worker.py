@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,15 @@ class Worker:
     """An actor; its methods are called one after the other."""
 
     def __init__(self, device: str, threads: int | None) -> None:
+        with suppress(OSError):  # only root may take back what Ray gave up; see docs/ray.md
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._device = device
         self._threads = threads
         self._lock: int | None = None
         self._stopwatch = sweep.Stopwatch()
         self._id: str  # these come from `open`, `calibrate`, `has` and `measure`
         self._backend: Backend
+        self._place: dict[str, Any]
         self._calibration: Calibration
         self._folder: str
         self._measured: Iterator[list[Result]]
@@ -77,8 +81,14 @@ class Worker:
             self._backend, _ = open_backend(self._device, self._threads)
         except GpupruneError as error:
             return Refusal(message=f"{platform.node()}: {error}", hint=error.hint)
+        description = execution.describe(self._backend)
+        self._place = {
+            "node": description["node"],
+            "device_name": description["device_name"],
+            "device_id": self._id,
+        }
         return Facts(
-            description=execution.describe(self._backend),
+            description=description,
             device_id=self._id,
             free_bytes=self._backend.free_bytes(),
             pid=os.getpid(),
@@ -122,13 +132,8 @@ class Worker:
             return Refusal(message=f"{platform.node()}: {error}", hint=error.hint)
         except MemoryError as error:
             raise OutOfMemory(str(error)) from None
-        place = {
-            "node": platform.node(),
-            "device_name": self._backend.facts()["device_name"],
-            "device_id": self._id,
-        }
         return Measured(
-            results=[replace(one, **place) for one in results],
+            results=[replace(one, **self._place) for one in results],
             measuring_s=self._stopwatch.measuring_s - before,
         )
 

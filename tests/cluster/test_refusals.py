@@ -51,6 +51,12 @@ def test_accelerators_are_a_list(run, kinds):
     assert_refused(run("bench", *SMALL, "--ray", "local", "--accelerator", kinds), repr(kinds))
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
+def test_a_deadline_is_a_time(run, seconds):
+    result = run("bench", *SMALL, "--ray", "local", "--deadline", seconds)
+    assert_refused(result, f"--deadline {seconds} is no time")
+
+
 @pytest.mark.parametrize(
     ("address", "word"),
     [
