@@ -16,6 +16,7 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Executor, Work
 from gpuprune.records import Calibration, Case, Result, Run
+from gpuprune.soundness import require_sound
 from gpuprune.storage import Journal, RunFile, read
 
 
@@ -126,7 +127,9 @@ def load(path: Path) -> tuple[Run, list[Result], str | None]:
 
 def parse(file: RunFile) -> tuple[Run, list[Result]]:
     """Turn the lines of a run file into records; raises GpupruneError where they are none."""
-    return _parse_run(file), _parse_results(file)
+    run, results = _parse_run(file), _parse_results(file)
+    require_sound(file.path, run, results)
+    return run, results
 
 
 def _copied(results: Iterable[Result], twin: Case) -> list[Result]:

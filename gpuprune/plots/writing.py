@@ -9,7 +9,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.plots.document import VEGA_LITE, document
 from gpuprune.plots.drawing import Figure, specification
 from gpuprune.plots.theme import PAGE, PAPER
-from gpuprune.storage import replacing
+from gpuprune.storage import replacing, require_replaceable
 
 SUFFIXES = (".png", ".svg", ".html")
 _SCALE = 2  # pixels a point: sharp in print at the width of a column
@@ -29,15 +29,7 @@ def check(path: Path, suffixes: tuple[str, ...] = SUFFIXES) -> None:
             f"{path.name!r} does not say how it is to be written",
             hint=f"give a name that ends in {' or '.join(suffixes)}",
         )
-    if not path.parent.is_dir():
-        raise GpupruneError(f"there is no directory {path.parent}", hint="make it first")
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        raise GpupruneError(f"{path} is no regular file", hint="take another name")
-    if path.exists() and not _is_ours(path):
-        raise GpupruneError(
-            f"{path} exists and is no {path.suffix} of gpuprune",
-            hint="take another name, or delete it",
-        )
+    require_replaceable(path, _OURS[path.suffix.lower()], path.suffix)
 
 
 def write(figure: Figure, path: Path) -> None:
@@ -68,12 +60,3 @@ def write_bytes(data: bytes, path: Path) -> None:
         raise GpupruneError(
             f"cannot write {path}: {error.strerror or error}", hint="take another name"
         ) from None
-
-
-def _is_ours(path: Path) -> bool:
-    beginning = _OURS[path.suffix.lower()]
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(beginning)) == beginning
-    except OSError:
-        return False

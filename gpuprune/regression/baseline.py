@@ -1,8 +1,6 @@
 """The baseline file: what several fresh runs measured, where and how, in one JSON document."""
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -14,6 +12,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Contract, Result, Run
 from gpuprune.regression import Incomparable
 from gpuprune.regression.arm import Arm, Cell, require_time
+from gpuprune.storage import write_whole
 
 SCHEMA = 3  # 1 had neither profile figures nor what was accepted, 2 no digest of a mask
 _MOST_FILE_BYTES = 256 << 20
@@ -132,28 +131,6 @@ def baseline_of(
     )
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under another name and move it into place, so that none is ever half."""
-    try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        temporary = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise GpupruneError(
-            f"cannot write {path}: {error.strerror}",
-            hint="check that its directory exists and can be written to",
-        ) from error
-
-
 def _read(path: Path) -> dict[str, Any]:
     try:
         if not path.exists():
@@ -227,9 +204,3 @@ def _list_text(name: str, rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _refuse_constant(text: str) -> NoReturn:
     raise ValueError(f"it holds {text}, which is no number")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

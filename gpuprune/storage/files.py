@@ -4,6 +4,7 @@ import errno
 import os
 import secrets
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,6 +50,27 @@ def _require_regular(mode: int, path: Path, verb: str) -> None:
         )
 
 
+def require_replaceable(path: Path, beginning: bytes, what: str) -> None:
+    """Refuse a file that could not be written, before anything is read or measured for it.
+
+    What is there already is written over only if it begins as `what` of ours does. Raises
+    GpupruneError.
+    """
+    with refusing("write", path):
+        if not path.parent.is_dir():
+            raise GpupruneError(f"there is no directory {path.parent}", hint="make it first")
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise GpupruneError(f"{path} is no regular file", hint="take another name")
+        if path.exists() and not _begins(path, beginning):
+            raise GpupruneError(
+                f"{path} exists and is no {what} of gpuprune",
+                hint="take another name, or delete it",
+            )
+        # Whether the directory takes new files shows only by making one; this one has no name.
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+
+
 @contextmanager
 def replacing(target: Path) -> Iterator[IO[bytes]]:
     """Open a new file beside `target` that takes its place once all is on the disk.
@@ -67,6 +89,12 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Put a text file in place at once; raises GpupruneError where the system refuses."""
+    with refusing("write", path), replacing(path) as stream:
+        stream.write(text.encode())
+
+
 @contextmanager
 def refusing(verb: str, path: Path) -> Iterator[None]:
     try:
@@ -76,6 +104,11 @@ def refusing(verb: str, path: Path) -> Iterator[None]:
             f"cannot {verb} {path}: {cause(error)}",
             hint=REMEDIES.get(error.errno or 0, "check the path and its permissions"),
         ) from error
+
+
+def _begins(path: Path, beginning: bytes) -> bool:
+    with path.open("rb") as stream:
+        return stream.read(len(beginning)) == beginning
 
 
 def cause(error: OSError) -> str:
