@@ -73,7 +73,8 @@ def _is_sound_machine(environment: dict[str, Any]) -> bool:
 def _is_sound_calibration(calibration: Calibration) -> bool:
     values = asdict(calibration)
     rates = values.pop("flops_per_s")
-    return isinstance(rates, dict) and all(map(_is_positive, [*rates.values(), *values.values()]))
+    known = [value for value in values.values() if value is not None]  # what a device can measure
+    return isinstance(rates, dict) and all(map(_is_positive, [*rates.values(), *known]))
 
 
 def _is_number(value: object) -> bool:
