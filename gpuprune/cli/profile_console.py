@@ -62,6 +62,9 @@ def show_predictions(
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
     cases = sweep.plan(asked)
+    host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
+    with closing(host):
+        sweep.check_memory(cases, host)
     found = []
     with _progress(len(cases), quiet=quiet) as advance:
         for case, prediction in predict_cases(cases, mapping):

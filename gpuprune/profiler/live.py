@@ -8,7 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 from typing import Any
@@ -19,7 +19,7 @@ from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.errors import complaints, diagnose
 from gpuprune.profiler.parse import KernelProfile, Report, read_report
 from gpuprune.profiler.parse.lines import Lines
-from gpuprune.profiler.parse.metrics import combined_load_efficiency, load_coverage
+from gpuprune.profiler.parse.metrics import load_coverage
 from gpuprune.profiler.process import run_watched
 from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
 from gpuprune.records import Case
@@ -40,7 +40,7 @@ _MARKER = re.compile(rf"{MARKER}(\d+)\b")
 class Launch:
     """A kernel that a contender launched in its product of a case."""
 
-    profile: KernelProfile  # load efficiency with cp.async where the GPU counts it
+    profile: KernelProfile
     case: Case
     contender: str
     variant: str | None
@@ -181,9 +181,6 @@ def _ranges_by_launch(table: Path) -> dict[int | None, int]:
 
 
 def _launch(profile: KernelProfile, product: Range, variant: str | None) -> Launch:
-    combined = combined_load_efficiency(profile.metrics)
-    if combined is not None:
-        profile = replace(profile, gld_efficiency_pct=combined)
     return Launch(
         profile=profile,
         case=product.case,

@@ -142,6 +142,11 @@ def test_what_makes_no_sense_is_refused(run, arguments, words):
     assert_refused(run("profile", *arguments), words)
 
 
+def test_layer_that_does_not_fit_into_memory_is_refused(run):
+    result = run("profile", "--predict", "--shape", "1000000x1000000x50")
+    assert_refused(result, "shape 1000000x1000000x50 needs about", "take a smaller --shape")
+
+
 def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
     assert run("profile", "--from", nvprof_file, env={"GPUPRUNE_RATES": "0.9"}).exit_code == 0
 

@@ -2,7 +2,13 @@
 
 from collections.abc import Sequence
 
-from gpuprune.profiler.parse.metrics import AVERAGE_BYTES, TMA_LOADS, load_coverage
+from gpuprune.profiler.parse.metrics import (
+    AVERAGE_BYTES,
+    COMBINED,
+    TMA_LOADS,
+    leaves_out_async,
+    load_coverage,
+)
 from gpuprune.profiler.parse.records import KernelProfile
 
 MOST = 99.0  # percent of the sectors; two passes over a kernel do not agree to the last one
@@ -65,6 +71,16 @@ def _coverage_notes(profiles: Sequence[KernelProfile]) -> list[str]:
     if by_tma := {p.kernel for p in profiles if p.metrics.get(TMA_LOADS, 0) > 0}:
         lines.append(
             f"{_some(by_tma)} also loads by TMA: the load efficiency covers the other loads only"
+        )
+    by_async = {
+        p.kernel
+        for p in profiles
+        if p.gld_efficiency_pct is not None and leaves_out_async(p.metrics)
+    }
+    if by_async:
+        lines.append(
+            f"{_some(by_async)} also loads by cp.async: the load efficiency covers the other "
+            f"loads only; collect both with: {collect_command('ncu', COMBINED)}"
         )
     covered = {profile.kernel: load_coverage(profile.metrics) for profile in profiles}
     partly = {
