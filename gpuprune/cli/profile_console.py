@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import click
@@ -21,11 +21,14 @@ from gpuprune.profiler import live, tables
 from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, notes, read_report
+from gpuprune.profiler.parse import KernelProfile, Remarks, Report, notes, read_report
 from gpuprune.profiler.prediction import predict_cases
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
 from gpuprune.units import format_minutes
+
+MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
+_ROWS_AT_ONCE = 1000
 
 _COUNTING = {
     "ncu": "distinct bytes, as ncu counts",
@@ -35,7 +38,7 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
-    profiles: list[KernelProfile] = []
+    reports: list[Report] = []
     refusals: list[GpupruneError] = []
     for path in paths:
         try:
@@ -43,17 +46,20 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
         except GpupruneError as refusal:
             refusals.append(refusal)
             continue
-        profiles += read.kernels
+        reports.append(read)
         _warn(f"{path}: {text}" for text in read.warnings)
-    if not profiles:
+    if not reports:
         raise refusals[0]
     _warn(f"{refusal} Hint: {refusal.hint}" for refusal in refusals)
+    remarks = Remarks()
+    kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
     if output_format in ("json", "csv"):
-        rows = [tables.kernel_row(one) for one in profiles]
-        click.echo(report.listing(_for_programs(rows, output_format), output_format))
+        _stream(map(tables.kernel_row, kernels), output_format)
+    elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
+        click.echo(report.listing(tables.kernel_rows(kernels), output_format))
     else:
-        click.echo(report.listing(tables.kernel_rows(profiles), output_format))
-    for text in notes(profiles):
+        _show_totals(kernels, output_format, quiet=quiet)
+    for text in remarks.lines():
         note(f"Note: {text}", quiet=quiet)
 
 
@@ -113,6 +119,35 @@ def show_live(
         parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     click.echo("\n\n".join(parts))
+
+
+def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[KernelProfile]:
+    for kernel in kernels:
+        remarks.look_at(kernel)
+        yield kernel
+
+
+def _stream(rows: Iterable[report.Row], output_format: report.Format) -> None:
+    """Write rows for programs some at a time: a file may hold a million."""
+    left = iter(rows)
+    begun = False
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        text = report.listing(_for_programs(some, output_format), output_format)
+        without_header = begun and output_format == "csv"
+        click.echo(text.partition("\n")[2] if without_header else text)
+        begun = True
+
+
+def _show_totals(
+    kernels: Iterable[KernelProfile], output_format: report.Format, *, quiet: bool
+) -> None:
+    """Show what nobody could read launch by launch: a row a kernel."""
+    totals = tables.KernelTotals()
+    for kernel in kernels:
+        totals.add(kernel)
+    click.echo(report.listing(totals.rows(MAX_ROWS), output_format))
+    left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
+    note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
 
 
 def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[str, ...]]:

@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,7 +160,7 @@ def _read(table: Path) -> Report:
 
 
 def _numbered(
-    kernels: Sequence[KernelProfile], table: Path
+    kernels: Collection[KernelProfile], table: Path
 ) -> Iterator[tuple[KernelProfile, int | None]]:
     """Give each kernel with the number of its range, None where it has none."""
     of_launch = _ranges_by_launch(table) if kernels else {}

@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from math import inf
 from typing import Any
 
 from gpuprune.config import PAPER_SHAPE
@@ -12,6 +15,8 @@ from gpuprune.profiler.parse.metrics import quantity
 from gpuprune.records import Case
 
 Row = dict[str, Any]
+
+_encode = json.JSONEncoder().encode  # json.dumps asks for its settings at each row
 
 PREDICTED_CONTENDER = "csr"  # what the mappings are models of
 
@@ -81,7 +86,7 @@ def launch_row(launch: Launch, predicted: Mapping[Case, Prediction]) -> Row:
 
 def in_one_cell(row: Row) -> Row:
     """Write the metrics of a row as text, for CSV."""
-    return {**row, "metrics": json.dumps(row["metrics"])}
+    return {**row, "metrics": _encode(row["metrics"])}
 
 
 def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -> list[Row]:
@@ -159,6 +164,58 @@ def kernel_rows(profiles: Iterable[KernelProfile]) -> list[Row]:
     return [{name: row[name] for name in filled} for row in rows]
 
 
+@dataclass(slots=True)
+class _Total:
+    """The launches of a kernel, summed up."""
+
+    launches: int = 0
+    counted: int = 0  # records with a load efficiency
+    sum_pct: float = 0.0
+    low: float = inf
+    high: float = -inf
+
+
+class KernelTotals:
+    """A row a kernel name for people, where a row a launch is too many to read."""
+
+    def __init__(self) -> None:
+        """Begin with no launch."""
+        self._totals: dict[tuple[str, str, str | None], _Total] = {}
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    def add(self, profile: KernelProfile) -> None:
+        """Sum up one more launch, or the invocations of one more record."""
+        key = profile.kernel, profile.tool, profile.device
+        total = self._totals.get(key)
+        if total is None:
+            total = self._totals[key] = _Total()
+        total.launches += 1 if profile.invocations is None else profile.invocations
+        if (value := profile.gld_efficiency_pct) is not None:
+            total.counted += 1
+            total.sum_pct += value
+            total.low, total.high = min(total.low, value), max(total.high, value)
+
+    def rows(self, most: int) -> list[Row]:
+        """Lay out those with the most launches."""
+        found = nlargest(most, self._totals.items(), key=lambda one: one[1].launches)
+        return [
+            {
+                "kernel": _short(kernel),
+                "device": device,
+                "launches": total.launches,
+                "mean load %": _rounded(total.sum_pct / total.counted)
+                if total.counted
+                else _ABSENT,
+                "min %": _rounded(total.low) if total.counted else None,
+                "max %": _rounded(total.high) if total.counted else None,
+                "definition": tool if total.counted else None,
+            }
+            for (kernel, tool, device), total in found
+        ]
+
+
 def layer_name(case: Case) -> str:
     """Name the layer of a case: its tensor, or its shape."""
     return case.weights or f"{case.rows}x{case.cols}x{case.batch}"
@@ -169,9 +226,8 @@ def _kernel_cells(profile: KernelProfile) -> Row:
         _rounded(value)
         for value in (profile.gld_efficiency_pct, profile.gld_min_pct, profile.gld_max_pct)
     )
-    name = profile.kernel
     return {
-        "kernel": name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...",
+        "kernel": _short(profile.kernel),
         "launch": profile.launch,
         "invocations": profile.invocations,
         "load %": _ABSENT if load is None else load,
@@ -198,6 +254,12 @@ def _papers(rate: float, group: int) -> str | None:
 def _is_papers(case: Case) -> bool:
     shape = (case.rows, case.cols, case.batch)
     return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
+
+
+def _short(name: str) -> str:
+    """Cut a kernel's name in its middle: names differ in their template and in their end."""
+    half = _LONGEST_NAME // 2 - 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -32,6 +32,9 @@ NVPROF = """\
 100.000000%,100.000000%,100.000000%
 """
 
+SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
+LOAD = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
+
 NCU = """\
 "ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",\
 "Grid Size","Device","CC","l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
@@ -188,6 +191,40 @@ def test_captured_kernels_in_csv_keep_their_metrics_in_one_cell(run, nvprof_file
     result = run("profile", "--from", nvprof_file, "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(result.stdout))
     assert json.loads(row["metrics"])["gld_efficiency"] == 82.25
+
+
+@pytest.fixture
+def many_launches(tmp_path):
+    """More launches than a table for people shows: of each kernel, at 0, 1, ... 99 %."""
+    rows = [
+        f'"{at}","7","spmm","127.0.0.1","kernel_{at // 100}","1","7","(256, 1, 1)","(64, 1, 1)",'
+        f'"0","8.0","{at % 100}.00"\n'
+        for at in range(profile_console.MAX_ROWS + 100)
+    ]
+    path = tmp_path / "many.csv"
+    header, units, _ = NCU.replace(SECTORS, LOAD).replace('"sector"', '"%"').splitlines()
+    path.write_text("\n".join([header, units, ""]) + "".join(rows))
+    return path
+
+
+def test_thousands_of_launches_are_a_row_a_kernel(run, many_launches):
+    result = run("profile", "--from", many_launches)
+    first, *_, last = result.stdout.splitlines()[2:]
+    assert first.split() == "kernel_0 CC 8.0 (0) 100 49.5 0.0 99.0 ncu".split()
+    assert last.split()[0] == "kernel_20"
+    assert result.stderr == "A row a kernel; --format json or csv has each launch.\n"
+
+
+@pytest.mark.parametrize("output_format", ["json", "csv"])
+def test_thousands_of_launches_are_each_written_for_programs(run, many_launches, output_format):
+    result = run("profile", "--from", many_launches, "--format", output_format)
+    rows = (
+        json_rows(result)
+        if output_format == "json"
+        else list(csv.DictReader(io.StringIO(result.stdout)))
+    )
+    assert [int(row["launch"]) for row in rows] == list(range(profile_console.MAX_ROWS + 100))
+    assert float(rows[1001]["gld_efficiency_pct"]) == 1.0
 
 
 def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tmp_path):

@@ -5,7 +5,7 @@ import shlex
 import pytest
 
 from gpuprune.profiler.parse import collect_command, notes
-from gpuprune.profiler.parse.findings import profile
+from gpuprune.profiler.parse.findings import Draft
 from gpuprune.profiler.parse.metrics import (
     efficiency_in_rule,
     load_coverage,
@@ -22,9 +22,7 @@ L1_SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
 
 
 def a_kernel(tool="ncu", kernel="csrmm(int)", **metrics):
-    return profile(
-        kernel=kernel, tool=tool, device=None, launch=0, invocations=None, metrics=metrics
-    )
+    return Draft(kernel=kernel, tool=tool, launch=0, metrics=metrics).finish()
 
 
 @pytest.mark.parametrize(
@@ -75,6 +73,14 @@ def test_ldg_stands_alone_unless_both_are_counted(absent):
     (note,) = notes([a_kernel(**metrics)])[:1]
     assert note.startswith('"csrmm(int)" also loads by cp.async: the load efficiency covers')
     assert all(name in note for name in BOTH)
+
+
+def test_extremes_of_ldg_alone_are_not_those_of_both():
+    draft = Draft(kernel="sgemm", tool="ncu", invocations=3)
+    draft.add(f"{AVERAGE}ld.pct", 50.0, 40.0, 60.0)
+    assert (draft.finish().gld_min_pct, draft.finish().gld_max_pct) == (40.0, 60.0)
+    draft.metrics.update(BOTH)
+    assert (draft.finish().gld_min_pct, draft.finish().gld_max_pct) == (None, None)
 
 
 def test_ldgsts_alone_has_an_efficiency():

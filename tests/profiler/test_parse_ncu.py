@@ -66,7 +66,7 @@ def test_a_ratio_is_bytes_of_a_sector_and_not_a_percentage():
         (75.0, 25.0),
         (100.0, 50.0),
     ]
-    assert report.kernels[0].metrics["gpu__time_duration.sum"] == 7328.0
+    assert next(iter(report.kernels)).metrics["gpu__time_duration.sum"] == 7328.0
 
 
 VALUES = (12587520, 1278703122.92, 87.6, 4096, 7328)
@@ -324,7 +324,7 @@ def test_a_row_that_is_not_whole_is_passed_over_with_a_warning(tmp_path):
 def test_numbers_that_nobody_can_read_are_named(tmp_path):
     text = '"ID","Kernel Name","a__b.sum","c__d.sum"\n"","","",""\n"0","k(int)","89.856","4"\n'
     report = read(tmp_path, text)
-    assert dict(report.kernels[0].metrics) == {"c__d.sum": 4.0}
+    assert dict(next(iter(report.kernels)).metrics) == {"c__d.sum": 4.0}
     assert report.warnings == (
         "1 numbers can be read in two ways, or not in this file's locale, and were not taken "
         "(89.856): capture with LC_NUMERIC=C",

@@ -91,7 +91,7 @@ def test_a_report_that_is_cut_off_yields_whole_kernels_and_a_warning(tmp_path):
             cut = read_report(write(tmp_path / "cut", content[:size]))
         except GpupruneError:
             continue
-        assert cut.kernels == whole[:1]
+        assert list(cut.kernels) == list(whole)[:1]
         assert cut.warnings == ("the report is cut off: its last, unfinished part was dropped",)
         found.append(size)
     assert found[-1] == len(content) - 1

@@ -130,16 +130,21 @@ def load_coverage(metrics: Mapping[str, float]) -> float | None:
     counted, seen = metrics.get(f"{_SECTORS}ld.sum"), metrics.get(_L1_LOAD_SECTORS)
     if counted is None or seen is None:
         return None
-    if _combined(metrics) is not None:
+    if is_combined(metrics):
         counted += metrics[f"{_SECTORS}ldgsts.sum"]
     by_tma = metrics.get(_TMA_LOAD_BYTES, 0.0) / SECTOR_BYTES
     return _percent(counted, seen + by_tma)
 
 
+def is_combined(metrics: Mapping[str, float]) -> bool:
+    """Say whether `load_efficiency` is that of LDG and LDGSTS together."""
+    return _combined(metrics) is not None
+
+
 def leaves_out_async(metrics: Mapping[str, float]) -> bool:
     """Say whether the kernel loads by cp.async, and `load_efficiency` does not count that."""
     loads = any(metrics.get(name, 0.0) > 0 for name in _ASYNC_LOADS)
-    return loads and _combined(metrics) is None
+    return loads and not is_combined(metrics)
 
 
 def efficiency_in_rule(text: str) -> float | None:

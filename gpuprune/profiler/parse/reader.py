@@ -77,7 +77,7 @@ def _start_of(path: Path) -> bytes:
 def _read_binary(path: Path) -> Findings:
     findings = Findings()
     by_package = ncu_rep.read_package(path, findings)
-    if by_package and (findings.kernels or find_tool("ncu") is None):
+    if by_package and (findings.parts or find_tool("ncu") is None):
         return findings
     with ncu_rep.imported_csv(path, findings) as page:
         return _read_text(page)
