@@ -19,9 +19,10 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import live, tables
 from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
+from gpuprune.profiler.live import Capture
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, Remarks, Report, notes, read_report
+from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
@@ -106,15 +107,26 @@ def show_live(
             job, found, metrics, asked=asked_for, keep=keep, advance=advance
         )
     _warn(capture.warnings)
-    for text in notes([one.profile for one in capture.launches]):
+    remarks = Remarks(is_live=True)
+    for one in capture.launches:
+        remarks.look_at(one.profile)
+    for text in remarks.lines():
         note(f"Note: {text}", quiet=quiet)
+    _show_launches(capture, job, found.tool, mapping, output_format)
+    if capture.failure is not None:
+        raise capture.failure
+
+
+def _show_launches(
+    capture: Capture, job: Job, tool: str, mapping: str, output_format: report.Format
+) -> None:
     modelled = tables.PREDICTED_CONTENDER in job.contenders
     predicted = dict(predict_cases(job.cases, mapping)) if modelled else {}
     if output_format in ("json", "csv"):
         rows = [tables.launch_row(one, predicted) for one in capture.launches]
         click.echo(report.listing(_for_programs(rows, output_format), output_format))
         return
-    parts = [f"Global load efficiency measured by {found.tool} ({_COUNTING[found.tool]})."]
+    parts = [f"Global load efficiency measured by {tool} ({_COUNTING[tool]})."]
     if predicted:
         parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))

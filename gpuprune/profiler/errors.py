@@ -16,6 +16,8 @@ class _Known:
     text: str
     meaning: str
     hint: str
+    live: str = ""  # the next step in a run that gpuprune started, where it is another one
+    is_fatal: bool = True  # whether what was profiled all the same is not the whole
 
 
 _SAY_WHICH_GPUS = "ncu --list-chips names the GPUs that this version knows"
@@ -53,17 +55,22 @@ _KNOWN = (
         r"Skipping profiling on device \d+ since profiling is not supported",
         "nvprof does not know this GPU: it is too new",
         _USE_NCU,
+        live="give an ncu instead: {command} --profiler PATH",
     ),
     _Known(
         r"Profiling is not supported on device (\d+[^.]*)",
         "ncu cannot profile device {0}",
         f"{_SAY_WHICH_GPUS}: install a newer ncu for a newer GPU, and use nvprof (CUDA 12.9 or "
         "earlier) below compute capability 7.0",
+        live="give a newer ncu for a newer GPU, or nvprof (CUDA 12.9 or earlier) below compute "
+        "capability 7.0: {command} --profiler PATH",
     ),
     _Known(
         r"Cuda driver is not compatible with Nsight Compute|Insufficient driver version",
         "the driver is too old for this ncu",
         "update the NVIDIA driver, or use the ncu of an earlier CUDA",
+        live="update the NVIDIA driver, or give the ncu of an earlier CUDA: {command} "
+        "--profiler PATH",
     ),
     _Known(
         r"failed to connect to the CUDA driver|^=.*Error: internal error",
@@ -85,6 +92,8 @@ _KNOWN = (
         r"Failed to find metric (.+)",
         "this ncu has no metric {0} for this GPU",
         "`ncu --query-metrics --chips CHIP` lists those it has",
+        live="give another version of ncu: {command} --profiler PATH "
+        "(`ncu --query-metrics` lists the metrics that one has)",
     ),
     _Known(
         r"No metrics to collect found in sections",
@@ -101,6 +110,7 @@ _KNOWN = (
         r"unrecogni[sz]ed option '?([^'\s]+)",
         "the profiler does not know the option {0}",
         "its --help lists the options of the installed version; a newer one may know it",
+        live="give a newer version: {command} --profiler PATH",
     ),
     _Known(
         r"'(.*)' does not exist or is not an executable",
@@ -128,17 +138,24 @@ _KNOWN = (
         r"Application returned non-zero code (\d+)",
         "the profiled program failed with exit code {0}{1}",
         "run the program without the profiler first; what it printed stands in the log",
+        live="what it printed stands in the log; `gpuprune bench` runs the same products without "
+        "the profiler; then again: {command}",
     ),
     _Known(
         r"No kernels were profiled\.?\s*\n(?:=.*\n)*\s*Available Kernels:\s*\n"
         r"((?:\s*\d+\. .*\n?)+)",
         "no kernel matched the filter; the program launched: {0}",
         "give one of these names to --kernel-name (regex:... matches a part)",
+        live="ncu did not see where the products begin, as gpuprune marks them; give another "
+        "version of it: {command} --profiler PATH",
     ),
     _Known(
         r"requires the --target-processes all option",
         "kernels that child processes launched were not profiled",
         "profile them too: {command} with --target-processes all",
+        live="gpuprune asks for them already; give another version of ncu: {command} --profiler "
+        "PATH",
+        is_fatal=False,
     ),
     _Known(
         r"No kernels were profiled|No events/metrics were profiled|"
@@ -146,16 +163,22 @@ _KNOWN = (
         "no kernel was profiled",
         "the program launched none, or --kernel-name, --nvtx-include or "
         "--profile-from-start off passed over all of them",
+        live="`gpuprune bench` shows whether the products run here at all; if they do, give "
+        "another version of the profiler: {command} --profiler PATH",
+        is_fatal=False,
     ),
     _Known(
         r"One or more events or metrics (?:overflowed|can't be)",
         "some of nvprof's counters overflowed or could not be profiled",
         "profile launch by launch: nvprof --print-gpu-trace --csv, fewer metrics at a time",
+        live="take a smaller layer: {command} --shape ROWSxCOLSxBATCH",
+        is_fatal=False,
     ),
     _Known(
         r"No profile data collected",
         "nvprof collected nothing",
         "run the program without nvprof first: it must launch a kernel and end normally",
+        live="`gpuprune bench` shows whether the products run here without nvprof",
     ),
 )
 
@@ -171,6 +194,20 @@ def diagnose(
     for known, matched in _matches(text):
         hint = known.hint.replace("{command}", shlex.join(command))
         return GpupruneError(f"{_meaning(known, matched)}; its own words: {source}", hint=hint)
+    return None
+
+
+def diagnose_live(
+    text: str, command: Sequence[str], *, has_results: bool
+) -> tuple[str, str] | None:
+    """Find the first known error of a run that gpuprune started: what it means, and a hint.
+
+    `command` is what the user gave. Where there are results, what left them whole is no error.
+    """
+    for known, matched in _matches(text):
+        if known.is_fatal or not has_results:
+            hint = (known.live or known.hint).replace("{command}", shlex.join(command))
+            return _meaning(known, matched), hint
     return None
 
 

@@ -10,6 +10,7 @@ import pytest
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import profile_console
+from gpuprune.errors import GpupruneError
 from gpuprune.profiler import tables
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import Capture, Launch
@@ -338,6 +339,24 @@ def test_live_kernels_in_json_carry_their_case_and_the_prediction(run, gpu):
     assert 0 < rows[1]["predicted_pct"] <= 100
     assert rows[0]["predicted_pct"] is None
     assert result.stderr == "Warning: the profiler reports: a complaint\n"
+
+
+def test_run_that_broke_off_shows_what_it_has_and_fails(run, gpu, monkeypatch):
+    ncu, _ = gpu
+    whole = profile_console.live.profile_live
+
+    def broken_off(*arguments, **named):
+        failure = GpupruneError("ncu was ended by SIGKILL", hint="take a smaller sweep")
+        return replace(whole(*arguments, **named), failure=failure)
+
+    monkeypatch.setattr(profile_console.live, "profile_live", broken_off)
+    result = run("profile", *SMALL, "--profiler", ncu, "--format", "json", "-q")
+    assert len(json_rows(result)) == 12
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-2:] == [
+        "Error: ncu was ended by SIGKILL",
+        "Hint: take a smaller sweep",
+    ]
 
 
 def test_profiler_that_is_not_there_is_refused(run, gpu):

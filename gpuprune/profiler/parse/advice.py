@@ -48,8 +48,9 @@ def notes(profiles: Iterable[KernelProfile]) -> tuple[str, ...]:
 class Remarks:
     """What must be known to read the values of kernels right, gathered as they pass."""
 
-    def __init__(self) -> None:
-        """Begin with no kernel."""
+    def __init__(self, *, is_live: bool = False) -> None:
+        """Begin with no kernel, of a file or of a live run."""
+        self._is_live = is_live
         self._known: set[str] = set()
         self._unknown: dict[str, set[str]] = {tool: set() for tool in _COMMANDS}
         self._read_only: set[str] = set()
@@ -78,7 +79,12 @@ class Remarks:
         """Say it, a sentence or two each."""
         lines = []
         for tool, kernels in self._unknown.items():
-            if unknown := kernels - self._known:
+            unknown = kernels - self._known
+            if unknown and self._is_live:
+                lines.append(
+                    f"{tool} gave no load efficiency of {_some(unknown)}, though it was asked to"
+                )
+            elif unknown:
                 lines.append(
                     f"the load efficiency of {_some(unknown)} is not in this file; "
                     f"collect it with: {collect_command(tool)}"
