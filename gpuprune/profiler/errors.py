@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from gpuprune.errors import GpupruneError
 
@@ -214,6 +215,17 @@ def diagnose_live(
 def complaints(text: str) -> tuple[str, ...]:
     """Say in a sentence each what a profiler that did give results complained of."""
     return tuple(_meaning(known, matched) for known, matched in _matches(text))
+
+
+def keep_words(words: str) -> str:
+    """Keep what was printed in a file, and say which."""
+    if not words.strip():
+        return "it printed nothing"
+    with NamedTemporaryFile(
+        "w", encoding="utf-8", prefix="gpuprune-profiler-", suffix=".log", delete=False
+    ) as file:  # only this user may read it
+        file.write(words)
+    return f"its own words: {file.name}"
 
 
 def _matches(text: str) -> Iterator[tuple[_Known, re.Match[str]]]:

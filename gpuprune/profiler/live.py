@@ -12,13 +12,13 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import command
 from gpuprune.profiler.command import Profiler
-from gpuprune.profiler.errors import complaints, diagnose_live
+from gpuprune.profiler.errors import complaints, diagnose_live, keep_words
 from gpuprune.profiler.parse import KernelProfile, Report, read_report
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import load_coverage
@@ -236,7 +236,7 @@ def _failure(
     if capture.launches:
         reached = len({(one.case, one.contender) for one in capture.launches})
         message += f"; {reached} of the products were profiled"
-    return GpupruneError(f"{message}; {_keep_words(watched.words)}", hint=hint)
+    return GpupruneError(f"{message}; {keep_words(watched.words)}", hint=hint)
 
 
 def _cause(
@@ -264,17 +264,6 @@ def _cause(
         message = f"{profiler.tool} ended with exit code {watched.code}"
         return message, f"read what it says; {again}"
     return None
-
-
-def _keep_words(words: str) -> str:
-    """Keep what was printed in a file, and say which."""
-    if not words.strip():
-        return "it printed nothing"
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", prefix="gpuprune-profiler-", suffix=".log", delete=False
-    ) as file:  # only this user may read it
-        file.write(words)
-    return f"its own words: {file.name}"
 
 
 def _require_new(keep: Path, profiler: Profiler) -> None:

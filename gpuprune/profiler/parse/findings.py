@@ -17,6 +17,8 @@ from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.quantities import scaled
 from gpuprune.profiler.parse.records import KernelProfile
 
+NOT_WHOLE = "rows of a table that are not whole were passed over"
+
 
 @dataclass(slots=True, kw_only=True)
 class Draft:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite, nan
 
-from gpuprune.profiler.parse.findings import Draft, Findings, Table
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table
 from gpuprune.profiler.parse.lines import split_cells
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.quantities import ncu_factor, scaled
-
-NOT_WHOLE = "rows of a table that are not whole were passed over"
 
 # The columns before the metrics of a raw page; the last are those of NVTX ranges.
 _IDENTITY = re.compile(

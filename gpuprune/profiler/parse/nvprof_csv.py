@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from math import nan
 
-from gpuprune.profiler.parse.findings import Findings, Table
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table
 from gpuprune.profiler.parse.lines import split_cells
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.nvprof import add_metric, add_summary, holds_kernels, kernel_name
@@ -58,7 +58,10 @@ class _Metrics:
         if not line.startswith('"'):
             return False
         cells = split_cells(line)
-        if len(cells) != self._width or len(self._at) != 7:
+        if len(cells) != self._width:
+            self._findings.warnings[NOT_WHOLE] += 1
+            return True
+        if len(self._at) != 7:
             return False
         device, kernel, invocations, name, *values = (cells[at] for at in self._at)
         times = counted(invocations)
@@ -128,7 +131,7 @@ class _Launches:
     def take(self, line: str) -> bool:
         cells = split_cells(line)
         if len(cells) != self._width:
-            return False
+            return self._is_torn(line)
         name = kernel_name(cells[self._name])
         if self._units is None:
             if not cells[self._name]:
@@ -139,6 +142,13 @@ class _Launches:
             self._units = [""] * self._width
         if name and (self._grid is None or cells[self._grid].isdecimal()):
             self._add(name, cells, self._units)
+        return True
+
+    def _is_torn(self, line: str) -> bool:
+        """Say that a row has too few cells or too many; what is no row ends the table."""
+        if '"' not in line or self._units is None:
+            return False
+        self._findings.warnings[NOT_WHOLE] += 1
         return True
 
     def _add(self, name: str, cells: list[str], units: list[str]) -> None:

@@ -147,8 +147,7 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
     if start.startswith(ncu_rep.MAGIC):
         return GpupruneError(
             f"{path} is a report of ncu without a kernel that can be read here",
-            hint="it may be cut off, or newer than the installed reader: "
-            "pip install --upgrade ncu-report",
+            hint=f"it may be cut off, or newer than what reads it here: {ncu_rep.upgrade()}",
         )
     if start == _SQLITE:
         return GpupruneError(
