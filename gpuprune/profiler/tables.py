@@ -96,7 +96,7 @@ def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -
     """
     found = {(case.rate, case.group): one for case, one in predictions}
     groups = sorted({group for _, group in found})
-    like_paper = all(_is_papers(case) for case, _ in predictions)
+    like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
         row: Row = {"rate": rate}
@@ -114,7 +114,11 @@ def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction
     products: dict[tuple[str, Case], list[Launch]] = {}
     for launch in launches:
         products.setdefault((launch.contender, launch.case), []).append(launch)
-    like_paper = all(_is_papers(case) for _, case in products)
+    like_paper = all(
+        _is_papers(case) and one.profile.tool == "nvprof"
+        for (_, case), own in products.items()
+        for one in own
+    )
     rows = []
     for (contender, case), own in products.items():
         found = _prediction_of(own[0], predicted)
@@ -253,7 +257,8 @@ def _papers(rate: float, group: int) -> str | None:
 
 def _is_papers(case: Case) -> bool:
     shape = (case.rows, case.cols, case.batch)
-    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
+    way = (case.orientation, case.dtype, case.score, case.as_is)
+    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
 
 
 def _short(name: str) -> str:

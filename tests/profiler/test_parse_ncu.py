@@ -306,6 +306,25 @@ def test_a_capture_from_windows_is_read_alike(tmp_path, encoding, end):
     assert report == read_report(CAPTURES / "ncu_details.csv")
 
 
+def test_numbers_that_latin_1_groups_are_read(tmp_path):
+    page = (
+        '"ID","Kernel Name","gpu__time_duration.sum","a__b.pct"\n"","","ns","%"\n'
+        '"0","sgemm","9\xa0846\xa0176","87,60"\n'
+    )
+    (profile,) = read(tmp_path, page, "latin-1").kernels
+    assert profile.metrics == {"gpu__time_duration.sum": 9_846_176.0, "a__b.pct": 87.6}
+
+
+def test_a_label_in_two_sections_keeps_both_values(tmp_path):
+    header = '"ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"\n'
+    rows = "".join(
+        f'"0","sgemm","{section}","SM Busy","%","{value}"\n'
+        for section, value in (("Compute", "40.00"), ("Memory", "40.00"), ("Occupancy", "60.00"))
+    )
+    (profile,) = read(tmp_path, header + rows).kernels
+    assert profile.metrics == {"SM Busy": 40.0, "Occupancy: SM Busy [%]": 60.0}
+
+
 def test_two_captures_in_one_file_stay_apart(tmp_path):
     texts = [(CAPTURES / name).read_text() for name in ("ncu_details.csv", "nvprof_tables.txt")]
     report = read(tmp_path, texts[0] + texts[1] + texts[0])

@@ -44,11 +44,17 @@ class Draft:
             self.lows.setdefault(name, low)
             self.highs.setdefault(name, high)
 
-    def add_scaled(self, name: str, factor: float, values: Sequence[float]) -> None:
-        """Keep a value of ncu, or its average, minimum and maximum; NaN is no value."""
+    def add_scaled(
+        self, name: str, factor: float, values: Sequence[float], other: str | None = None
+    ) -> None:
+        """Keep a value of ncu, or its average, minimum and maximum; NaN is no value.
+
+        `other` names it where the same label stands for another value in another section.
+        """
         products = [scaled(value, factor) for value in values]
         if all(map(isfinite, products)):
-            self.add(name, *products)
+            is_another = self.metrics.get(name, products[0]) != products[0]
+            self.add(other if other and is_another else name, *products)
 
     def finish(self) -> KernelProfile:
         """Compute the efficiencies and close the record."""

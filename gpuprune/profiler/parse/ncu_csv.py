@@ -147,6 +147,7 @@ class _Metrics:
         if label:
             name = self._findings.name(metric_name(section, label, unit))
             values = [self._findings.numerals[cells[at]] for at in self._values]
-            draft.add_scaled(name, ncu_factor(unit), values)
+            other = f"{section}: {label} [{unit}]" if section else None
+            draft.add_scaled(name, ncu_factor(unit), values, other)
         elif (stated := efficiency_in_rule(rule)) is not None:
             draft.stated_pct = stated
