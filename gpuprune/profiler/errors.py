@@ -26,7 +26,7 @@ _WHY_IT_FAILS = (
     "an ncu older than the driver does this (take the newest), and so do a signal, too little "
     "memory, and libraries of the driver that are not on LD_LIBRARY_PATH"
 )
-_USE_NCU = "use Nsight Compute (ncu) for compute capability 7.0 and above"
+_USE_NCU = "use Nsight Compute (ncu) for compute capability 7.0 and above: {command}"
 
 # The first that matches is the one reported, so a cause stands before its consequences.
 _KNOWN = (
@@ -38,7 +38,8 @@ _KNOWN = (
     _Known(
         r"ERR_NVGPUCTRPERM|^=.*The user does not have permission",
         "the profiler may not read the GPU's performance counters (ERR_NVGPUCTRPERM)",
-        "run it with sudo or CAP_SYS_ADMIN (CAP_PERFMON from driver R565 on): sudo -E {command}; "
+        "run it with sudo or CAP_SYS_ADMIN (CAP_PERFMON from driver R565 on): sudo -E {command} "
+        "(with full paths: sudo drops PATH); "
         "or for every user: put `options nvidia NVreg_RestrictProfilingToAdminUsers=0` into "
         "/etc/modprobe.d/nvidia.conf on the host, rebuild the initramfs and reboot "
         "(RmProfilingAdminOnly in /proc/driver/nvidia/params shows the state); a container "
@@ -49,7 +50,7 @@ _KNOWN = (
         r"a driver resource was unavailable",
         "another tool is using the GPU's performance counters",
         "close other profilers, and pause DCGM with `dcgmi profile --pause` "
-        "(`dcgmi profile --resume` afterwards)",
+        "(`dcgmi profile --resume` afterwards); then again: {command}",
     ),
     _Known(
         r"nvprof is not supported on devices with compute capability|"
@@ -57,6 +58,12 @@ _KNOWN = (
         "nvprof does not know this GPU: it is too new",
         _USE_NCU,
         live="give an ncu instead: {command} --profiler PATH",
+    ),
+    _Known(
+        r"Profiling is not supported on device (\d+) as it uses the Windows Subsystem for Linux",
+        "ncu cannot profile device {0} under this Windows Subsystem for Linux (WSL)",
+        "it can under WSL 2 with a current driver of Windows, where the NVIDIA Control Panel, "
+        "Developer, allows it; else profile under Windows or Linux itself: {command}",
     ),
     _Known(
         r"Profiling is not supported on device (\d+[^.]*)",
@@ -69,7 +76,7 @@ _KNOWN = (
     _Known(
         r"Cuda driver is not compatible with Nsight Compute|Insufficient driver version",
         "the driver is too old for this ncu",
-        "update the NVIDIA driver, or use the ncu of an earlier CUDA",
+        "update the NVIDIA driver, or use the ncu of an earlier CUDA; then again: {command}",
         live="update the NVIDIA driver, or give the ncu of an earlier CUDA: {command} "
         "--profiler PATH",
     ),
@@ -82,24 +89,24 @@ _KNOWN = (
     _Known(
         r"Failed to (?:open|create|open/create) lock file (\S+?)\.?(?:\s|$)",
         "another user's profiler holds the lock file {0}",
-        "set TMPDIR to a folder of your own, or have that file deleted",
+        "use a folder of your own, or have that file deleted: TMPDIR=$HOME {command}",
     ),
     _Known(
         r"Another (\S+) instance is already running",
         "another {0} is already running",
-        "wait for it, or end it",
+        "wait for it, or end it; then again: {command}",
     ),
     _Known(
         r"Failed to find metric (.+)",
         "this ncu has no metric {0} for this GPU",
-        "`ncu --query-metrics --chips CHIP` lists those it has",
+        "`ncu --query-metrics --chips CHIP` lists those it has; load efficiency alone: {command}",
         live="give another version of ncu: {command} --profiler PATH "
         "(`ncu --query-metrics` lists the metrics that one has)",
     ),
     _Known(
         r"No metrics to collect found in sections",
         "ncu found no metric in the sections asked for",
-        "`ncu --list-sets` and `ncu --list-sections` list what it knows",
+        "`ncu --list-sets` and `ncu --list-sections` list what it knows; by name: {command}",
     ),
     _Known(
         r"(?:Failed to load|Could not open) report file '(.*)'",
@@ -146,14 +153,14 @@ _KNOWN = (
         r"No kernels were profiled\.?\s*\n(?:=.*\n)*\s*Available Kernels:\s*\n"
         r"((?:\s*\d+\. .*\n?)+)",
         "no kernel matched the filter; the program launched: {0}",
-        "give one of these names to --kernel-name (regex:... matches a part)",
+        "give one of these names to --kernel-name (regex:... matches a part), or none: {command}",
         live="ncu did not see where the products begin, as gpuprune marks them; give another "
         "version of it: {command} --profiler PATH",
     ),
     _Known(
         r"requires the --target-processes all option",
         "kernels that child processes launched were not profiled",
-        "profile them too: {command} with --target-processes all",
+        "profile them too: {command}",
         live="gpuprune asks for them already; give another version of ncu: {command} --profiler "
         "PATH",
         is_fatal=False,
@@ -163,7 +170,7 @@ _KNOWN = (
         r"No CUDA application was profiled",
         "no kernel was profiled",
         "the program launched none, or --kernel-name, --nvtx-include or "
-        "--profile-from-start off passed over all of them",
+        "--profile-from-start off passed over all of them; without these: {command}",
         live="`gpuprune bench` shows whether the products run here at all; if they do, give "
         "another version of the profiler: {command} --profiler PATH",
         is_fatal=False,

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,9 @@ MAX_SHOWN = 5  # of the cells that could not be read
 MAX_WARNINGS = 20
 
 _OF_A_TOOL = re.compile(r"==(?:[A-Z]+|[0-9]+)==|======== |Available Kernels:|^\s*[0-9]+\. ")
+_PROGRAM = re.compile(
+    r"NVPROF is profiling process \d+, command: (.+)|Connected to process \d+ \((.+)\)"
+)
 _PROGRESS = "==PROF=="  # a line a launch
 _SQLITE = b"SQLite format 3\0"
 
@@ -138,10 +142,11 @@ def _is_between(line: str, findings: Findings) -> bool:
 
 
 def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
-    known = diagnose(findings.log, path)
+    command = collect_command("ncu", program=_program(findings.log))
+    known = diagnose(findings.log, path, shlex.split(command))
     if known is not None:
         return known
-    again = f"capture it again: {collect_command('ncu')}"
+    again = f"capture it again: {command}"
     if not start:
         return GpupruneError(f"{path} is empty", hint=again)
     if start.startswith(ncu_rep.MAGIC):
@@ -164,6 +169,12 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
         hint="gpuprune reads nvprof's output (text or --csv), ncu's (text, or --csv with "
         "--page raw or details) and .ncu-rep files",
     )
+
+
+def _program(log: str) -> str:
+    """Say which program a log tells of, as far as it does."""
+    found = _PROGRAM.search(log)
+    return next(filter(None, found.groups())).strip() if found else "PROGRAM"
 
 
 def _warnings(findings: Findings) -> Iterator[str]:
