@@ -1,5 +1,6 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,6 +8,7 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain, groupby, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from rich.console import Console
@@ -43,7 +45,8 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
     refusals: list[GpupruneError] = []
     for path in paths:
         try:
-            read = read_report(path)
+            with _as_file(path) as file:
+                read = read_report(file)
         except GpupruneError as refusal:
             refusals.append(refusal)
             continue
@@ -131,6 +134,25 @@ def _show_launches(
         parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     click.echo("\n\n".join(parts))
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """Give a path that can be read more than once; that of `-` holds what stdin gives."""
+    if str(path) != "-":
+        yield path
+        return
+    with TemporaryDirectory(prefix="gpuprune-") as folder:
+        copy = Path(folder, "stdin")
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield copy
+        except GpupruneError as refusal:
+            message, hint = (
+                text.replace(str(copy), "stdin") for text in (str(refusal), refusal.hint)
+            )
+            raise GpupruneError(message, hint=hint) from None
 
 
 def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[KernelProfile]:

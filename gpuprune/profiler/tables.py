@@ -164,7 +164,12 @@ def average_efficiency(profiles: Iterable[KernelProfile]) -> float | None:
 def kernel_rows(profiles: Iterable[KernelProfile]) -> list[Row]:
     """Lay out captured kernels for people; columns that are empty throughout are left out."""
     rows = [_kernel_cells(profile) for profile in profiles]
-    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    one_device = len({row["device"] for row in rows}) == 1
+    filled = [
+        name
+        for name in rows[0]
+        if any(row[name] is not None for row in rows) and not (one_device and name == "device")
+    ]
     return [{name: row[name] for name in filled} for row in rows]
 
 
@@ -232,6 +237,7 @@ def _kernel_cells(profile: KernelProfile) -> Row:
     )
     return {
         "kernel": _short(profile.kernel),
+        "device": profile.device,
         "launch": profile.launch,
         "invocations": profile.invocations,
         "load %": _ABSENT if load is None else load,

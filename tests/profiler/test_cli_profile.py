@@ -1,15 +1,17 @@
 """`gpuprune profile` as a command: what it prints, where, and how it ends."""
 
 import csv
+import gzip
 import io
 import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
-from gpuprune.cli import profile_console
+from gpuprune.cli import cli, profile_console
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import tables
 from gpuprune.profiler.command import Profiler
@@ -162,10 +164,12 @@ def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
 def test_captured_kernels_are_a_table_with_the_definition(run, nvprof_file, ncu_file):
     result = run("profile", "--from", nvprof_file, "--from", ncu_file)
     assert result.exit_code == 0, result.output
-    assert result.stdout.split()[:3] == ["kernel", "launch", "invocations"]
+    assert result.stdout.split()[:3] == ["kernel", "device", "launch"]
     csrmm, sgemm = result.stdout.splitlines()[2:]
-    assert csrmm.split() == ("csrmm<float>(int, int) - 3 82.2 66.0 120.5 nvprof 100.0 -".split())
-    assert sgemm.split() == "sgemm 0 - not in this file - - - - 4096".split()
+    assert csrmm.split() == (
+        "csrmm<float>(int, int) Tesla K20c (0) - 3 82.2 66.0 120.5 nvprof 100.0 -".split()
+    )
+    assert sgemm.split() == "sgemm CC 8.0 (0) 0 - not in this file - - - - 4096".split()
     assert "is not in this file; collect it with: ncu --target-processes all" in result.stderr
 
 
@@ -230,6 +234,17 @@ def test_thousands_of_launches_are_each_written_for_programs(run, many_launches,
     )
     assert [int(row["launch"]) for row in rows] == list(range(profile_console.MAX_ROWS + 100))
     assert float(rows[1001]["gld_efficiency_pct"]) == 1.0
+
+
+def test_dash_reads_from_stdin():
+    result = CliRunner().invoke(cli, ["profile", "--from", "-", "--format", "json"], input=NVPROF)
+    assert [row["kernel"] for row in json_rows(result)] == ["csrmm<float>(int, int)"]
+
+
+def test_compressed_file_says_how_it_is_unpacked(run, tmp_path):
+    path = tmp_path / "run.csv.gz"
+    path.write_bytes(gzip.compress(NVPROF.encode()))
+    assert_refused(run("profile", "--from", path), f"gunzip -c {path} | gpuprune profile --from -")
 
 
 def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tmp_path):

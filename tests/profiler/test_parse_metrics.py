@@ -41,6 +41,8 @@ def a_kernel(tool="ncu", kernel="csrmm(int)", **metrics):
         ({f"{BYTES}ld.sum": 0.0, f"{SECTORS}ld.sum": 0.0}, None),
         ({f"{BYTES}ld.sum": 160.0}, None),
         ({f"{AVERAGE}st.pct": 50.0}, None),
+        ({"gld_efficiency": -5.0}, None),
+        ({f"{AVERAGE}ld.ratio": -5.0}, None),
     ],
 )
 def test_load_efficiency_is_taken_from_whatever_form_is_there(metrics, efficiency):
@@ -71,7 +73,7 @@ def test_ldg_stands_alone_unless_both_are_counted(absent):
     assert load_efficiency(metrics) == 50.0
     assert load_coverage(metrics) == (None if absent == f"{SECTORS}ld.sum" else 10.0)
     (note,) = notes([a_kernel(**metrics)])[:1]
-    assert note.startswith('"csrmm(int)" also loads by cp.async: the load efficiency covers')
+    assert note.startswith('besides, "csrmm(int)" loaded by cp.async: the load efficiency covers')
     assert all(name in note for name in BOTH)
 
 
@@ -207,7 +209,7 @@ def test_a_missing_efficiency_is_said_to_be_missing_with_the_command_that_collec
 def test_nvprofs_values_are_explained_where_they_surprise():
     profiles = [a_kernel("nvprof", "k(int)", gld_efficiency=0.0)]
     assert notes(profiles) == (
-        '0 % for "k(int)": its loads, if any, took the read-only path, which gld_efficiency '
+        '0 % for "k(int)": the loads, if any, took the read-only path, which gld_efficiency '
         "does not count (see nvprof's nc_gld_efficiency)",
     )
     assert notes([a_kernel("nvprof", "k(int)", gld_efficiency=312.5)]) == (
@@ -224,7 +226,7 @@ def test_nvprofs_values_are_explained_where_they_surprise():
 def test_loads_that_the_efficiency_does_not_speak_for_are_named():
     counted = {f"{AVERAGE}ld.pct": 50.0, f"{SECTORS}ld.sum": 10.0, L1_SECTORS: 40.0}
     assert notes([a_kernel(**counted, **{"smsp__inst_executed_op_tma_ld.sum": 8.0})]) == (
-        '"csrmm(int)" also loads by TMA: the load efficiency covers the other loads only',
+        'besides, "csrmm(int)" loaded by TMA: the load efficiency covers the other loads only',
         'the load efficiency of "csrmm(int)" covers only 25.0 % of the sectors loaded; '
         "cp.async or TMA brought the others",
     )

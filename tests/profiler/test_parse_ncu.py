@@ -315,6 +315,12 @@ def test_numbers_that_latin_1_groups_are_read(tmp_path):
     assert profile.metrics == {"gpu__time_duration.sum": 9_846_176.0, "a__b.pct": 87.6}
 
 
+def test_digits_of_other_scripts_are_no_number_of_ncus(tmp_path):
+    page = '"ID","Kernel Name","a__b.sum","c__d.sum"\n"","","",""\n"0","sgemm","٣٤","7"\n'
+    (profile,) = read(tmp_path, page).kernels
+    assert profile.metrics == {"c__d.sum": 7.0}
+
+
 def test_a_label_in_two_sections_keeps_both_values(tmp_path):
     header = '"ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"\n'
     rows = "".join(

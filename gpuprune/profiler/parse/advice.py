@@ -91,7 +91,7 @@ class Remarks:
                 )
         if self._read_only:
             lines.append(
-                f"0 % for {_some(self._read_only)}: its loads, if any, took the read-only path, "
+                f"0 % for {_some(self._read_only)}: the loads, if any, took the read-only path, "
                 "which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
             )
         if self._shared:
@@ -118,13 +118,13 @@ class Remarks:
     def _coverage_lines(self) -> Iterator[str]:
         if self._by_tma:
             yield (
-                f"{_some(self._by_tma)} also loads by TMA: the load efficiency covers the other "
-                "loads only"
+                f"besides, {_some(self._by_tma)} loaded by TMA: the load efficiency covers the "
+                "other loads only"
             )
         if self._by_async:
             yield (
-                f"{_some(self._by_async)} also loads by cp.async: the load efficiency covers the "
-                f"other loads only; collect both with: {collect_command('ncu', COMBINED)}"
+                f"besides, {_some(self._by_async)} loaded by cp.async: the load efficiency covers "
+                f"the other loads only; collect both with: {collect_command('ncu', COMBINED)}"
             )
         if self._covered:
             yield (

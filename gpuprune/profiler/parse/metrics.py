@@ -172,7 +172,7 @@ def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
     nvprof, share, ratio, max_rate, asked, sectors = _EFFICIENCY[op]
     for stated in (nvprof, share):
         if (value := metrics.get(stated)) is not None:
-            return value
+            return value if value >= 0 else None
     if (value := metrics.get(ratio)) is not None:
         return _percent(value, metrics.get(max_rate, SECTOR_BYTES))
     if (value := metrics.get(asked)) is not None:
@@ -182,4 +182,4 @@ def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
 
 def _percent(part: float, whole: float) -> float | None:
     share = 100 * part / whole if whole > 0 else float("nan")
-    return share if isfinite(share) else None
+    return share if isfinite(share) and share >= 0 else None

@@ -30,6 +30,7 @@ _PROGRAM = re.compile(
 )
 _PROGRESS = "==PROF=="  # a line a launch
 _SQLITE = b"SQLite format 3\0"
+_GZIP = b"\x1f\x8b"
 
 
 def read_report(path: Path) -> Report:
@@ -40,6 +41,11 @@ def read_report(path: Path) -> Report:
     what could not be taken as good stands in the report's warnings.
     """
     start = _start_of(path)
+    if start.startswith(_GZIP):
+        raise GpupruneError(
+            f"{path} is compressed",
+            hint=f"unpack it first: gunzip -c {path} | gpuprune profile --from -",
+        )
     with _collector_paused():
         findings = _read_binary(path) if start.startswith(ncu_rep.MAGIC) else _read_text(path)
         kernels = findings.finish()
