@@ -31,7 +31,7 @@ from gpuprune.records import Case
 from gpuprune.units import format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
-_ROWS_AT_ONCE = 1000
+_ROWS_AT_ONCE = 200  # few enough to stay in the cache
 
 _COUNTING = {
     "ncu": "distinct bytes, as ncu counts",
