@@ -1,26 +1,26 @@
-"""Time and memory that `read_report` takes for 100 MB of a profiler's comma-separated output.
+"""Time and memory that `gpuprune profile --from` takes for 100 MB of a profiler's output.
 
-    python benchmarks/read_profile.py [--megabytes 100] [--page raw narrow details one ...]
+    python benchmarks/read_profile.py [--megabytes 100] [--page raw ...] [--format json ...]
 
-Each page is written to a temporary folder and read in a process of its own; the bar is 10 s and
-500 MB. `raw` has 800 columns and `narrow` three, `details` 40 metrics a launch and `one` one.
+Each page is written to a temporary folder, and the whole command run on it, from its start to the
+last row written; the bar is 10 s and 500 MB. `raw` has 800 columns and `narrow` four, `details`
+40 metrics a launch and `one` one. The processor's time is what an idle machine would take.
 """
 
 import argparse
-import multiprocessing
+import os
 import random
-import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gpuprune.profiler.parse import read_report
-
-KERNEL = "void spmm<float, (int)32>(const float *, const int *, const int *, float *, int)"
+KERNEL = "void spmm<float, (int)8>(const float *, int)"
 IDENTITY = ("ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream")
 IDENTITY += ("Block Size", "Grid Size", "Device", "CC")
+FORMATS = ("json", "csv", "table")
 LOAD = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
 
 
@@ -28,15 +28,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--megabytes", type=int, default=100)
     parser.add_argument("--page", choices=PAGES, nargs="*", default=list(PAGES))
+    parser.add_argument("--format", choices=FORMATS, nargs="*", default=list(FORMATS))
     options = parser.parse_args()
     for page in options.page:
         rng = random.Random(0)  # noqa: S311
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"{page}.csv")
             write(path, PAGES[page](rng), options.megabytes * 1_000_000)
-            with multiprocessing.get_context("spawn").Pool(1) as pool:
-                kernels, seconds, peak = pool.apply(measure, (path,))
-        print(f"{page:8} {kernels:9,} kernels  {seconds:6.2f} s  {peak / 1e6:6.0f} MB at most")
+            for output_format in options.format:
+                wall, busy, peak = measure(path, output_format)
+                print(
+                    f"{page:8} {output_format:6} {wall:6.2f} s, {busy:6.2f} s of the processor, "
+                    f"{peak / 1e6:6.0f} MB at most",
+                    flush=True,
+                )
 
 
 def write(path: Path, lines: Iterator[str], size: int) -> None:
@@ -45,13 +50,19 @@ def write(path: Path, lines: Iterator[str], size: int) -> None:
             file.write("".join(next(lines) for _ in range(1000)))
 
 
-def measure(path: Path) -> tuple[int, float, int]:
-    """Read a file; kernels, seconds, and the peak of the resident memory in bytes."""
+def measure(path: Path, output_format: str) -> tuple[float, float, int]:
+    """Run the command; seconds of the wall and of the processor, and the peak memory in bytes."""
+    command = [sys.executable, "-m", "gpuprune", "profile", "--from", str(path)]
     began = time.perf_counter()
-    report = read_report(path)
-    seconds = time.perf_counter() - began
+    with subprocess.Popen(
+        [*command, "--format", output_format, "-q"], stdout=subprocess.DEVNULL
+    ) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"gpuprune ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024
-    return len(report.kernels), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss * unit
 
 
 def quoted(*cells: object) -> str:
@@ -87,7 +98,7 @@ def raw(rng: random.Random, columns: int = 800) -> Iterator[str]:
 
 
 def narrow(rng: random.Random) -> Iterator[str]:
-    return raw(rng, columns=3)
+    return raw(rng, columns=4)
 
 
 def details(rng: random.Random, metrics: int = 40) -> Iterator[str]:

@@ -37,7 +37,7 @@ def environment_fault(environment: object) -> str | None:
         and isinstance(environment["packages"], Mapping)
         and all(count is None or is_number(count) for count in counts)
     ):
-        return "its environment has a value of another kind"
+        return "the machine that it describes has a value of another kind"
     return None
 
 

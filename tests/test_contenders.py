@@ -125,7 +125,7 @@ def test_one_new_file_is_in_help_and_in_the_sweep(run, monkeypatch, tmp_path):
 
 def test_the_contender_of_the_how_to_is_right_and_predicted(run, monkeypatch, tmp_path):
     page = Path(__file__).parents[1] / "docs" / "add-a-contender.md"
-    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    code, *_ = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
     (tmp_path / "of_the_how_to.py").write_text(code)
     monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
     result = run(

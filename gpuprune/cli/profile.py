@@ -25,7 +25,7 @@ Examples:
     type=options.INPUT,
     multiple=True,
     metavar="FILE",
-    help="Read what ncu or nvprof wrote; may be given several times.",
+    help="Read what ncu or nvprof wrote (-: from stdin); may be given several times.",
 )
 @options.option("--predict", is_flag=True, help="Compute it from the pattern; needs no GPU.")
 @options.option(

@@ -1,12 +1,14 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import groupby
+from itertools import chain, groupby, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 from rich.console import Console
@@ -20,13 +22,17 @@ from gpuprune.errors import GpupruneError
 from gpuprune.execution import Local
 from gpuprune.profiler import live, tables
 from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
+from gpuprune.profiler.live import Capture
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, notes, read_report
+from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
 from gpuprune.units import format_minutes
+
+MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
+_ROWS_AT_ONCE = 200  # few enough to stay in the cache
 
 _COUNTING = {
     "ncu": "distinct bytes, as ncu counts",
@@ -36,25 +42,29 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
-    profiles: list[KernelProfile] = []
+    reports: list[Report] = []
     refusals: list[GpupruneError] = []
     for path in paths:
         try:
-            read = read_report(path)
+            with _as_file(path) as file:
+                read = read_report(file)
         except GpupruneError as refusal:
             refusals.append(refusal)
             continue
-        profiles += read.kernels
+        reports.append(read)
         _warn(f"{path}: {text}" for text in read.warnings)
-    if not profiles:
+    if not reports:
         raise refusals[0]
     _warn(f"{refusal} Hint: {refusal.hint}" for refusal in refusals)
+    remarks = Remarks()
+    kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
     if output_format in ("json", "csv"):
-        rows = [tables.kernel_row(one) for one in profiles]
-        click.echo(report.listing(_for_programs(rows, output_format), output_format))
+        _stream(map(tables.kernel_row, kernels), output_format)
+    elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
+        click.echo(report.listing(tables.kernel_rows(kernels), output_format))
     else:
-        click.echo(report.listing(tables.kernel_rows(profiles), output_format))
-    for text in notes(profiles):
+        _show_totals(kernels, output_format, quiet=quiet)
+    for text in remarks.lines():
         note(f"Note: {text}", quiet=quiet)
 
 
@@ -63,6 +73,9 @@ def show_predictions(
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
     cases = sweep.plan(asked)
+    host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
+    with closing(host):
+        sweep.check_memory(cases, host.free_bytes())
     found = []
     with _progress(len(cases), quiet=quiet) as advance:
         for case, prediction in predict_cases(cases, mapping):
@@ -98,19 +111,78 @@ def show_live(
             job, found, metrics, asked=asked_for, keep=keep, advance=advance
         )
     _warn(capture.warnings)
-    for text in notes([one.profile for one in capture.launches]):
+    remarks = Remarks(is_live=True)
+    for one in capture.launches:
+        remarks.look_at(one.profile)
+    for text in remarks.lines():
         note(f"Note: {text}", quiet=quiet)
+    _show_launches(capture, job, found.tool, mapping, output_format)
+    if capture.failure is not None:
+        raise capture.failure
+
+
+def _show_launches(
+    capture: Capture, job: Job, tool: str, mapping: str, output_format: report.Format
+) -> None:
     modelled = tables.PREDICTED_CONTENDER in job.contenders
     predicted = dict(predict_cases(job.cases, mapping)) if modelled else {}
     if output_format in ("json", "csv"):
         rows = [tables.launch_row(one, predicted) for one in capture.launches]
         click.echo(report.listing(_for_programs(rows, output_format), output_format))
         return
-    parts = [f"Global load efficiency measured by {found.tool} ({_COUNTING[found.tool]})."]
+    parts = [f"Global load efficiency measured by {tool} ({_COUNTING[tool]})."]
     if predicted:
         parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     click.echo("\n\n".join(parts))
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[Path]:
+    """Give a path that can be read more than once; that of `-` holds what stdin gives."""
+    if str(path) != "-":
+        yield path
+        return
+    with TemporaryDirectory(prefix="gpuprune-") as folder:
+        copy = Path(folder, "stdin")
+        with copy.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        try:
+            yield copy
+        except GpupruneError as refusal:
+            message, hint = (
+                text.replace(str(copy), "stdin") for text in (str(refusal), refusal.hint)
+            )
+            raise GpupruneError(message, hint=hint) from None
+
+
+def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[KernelProfile]:
+    for kernel in kernels:
+        remarks.look_at(kernel)
+        yield kernel
+
+
+def _stream(rows: Iterable[report.Row], output_format: report.Format) -> None:
+    """Write rows for programs some at a time: a file may hold a million."""
+    left = iter(rows)
+    begun = False
+    while some := list(islice(left, _ROWS_AT_ONCE)):
+        text = report.listing(_for_programs(some, output_format), output_format)
+        without_header = begun and output_format == "csv"
+        click.echo(text.partition("\n")[2] if without_header else text)
+        begun = True
+
+
+def _show_totals(
+    kernels: Iterable[KernelProfile], output_format: report.Format, *, quiet: bool
+) -> None:
+    """Show what nobody could read launch by launch: a row a kernel."""
+    totals = tables.KernelTotals()
+    for kernel in kernels:
+        totals.add(kernel)
+    click.echo(report.listing(totals.rows(MAX_ROWS), output_format))
+    left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
+    note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
 
 
 def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[str, ...]]:

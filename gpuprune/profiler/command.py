@@ -5,6 +5,7 @@ as the user, with clocks and caches left alone, on a program given as a list of 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -76,6 +77,8 @@ def find_profiler(capability: Capability, asked: Path | None = None) -> Profiler
     none is there.
     """
     if asked is not None:
+        on_path = shutil.which(asked) if asked.name == str(asked) else None
+        asked = Path(on_path) if on_path and not asked.exists() else asked
         if not (asked.is_file() and os.access(asked, os.X_OK)):
             raise GpupruneError(
                 f"{str(asked)!r} is no program that can be run",

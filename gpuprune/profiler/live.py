@@ -3,24 +3,26 @@
 import json
 import os
 import re
+import shlex
 import shutil
+import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import command
 from gpuprune.profiler.command import Profiler
-from gpuprune.profiler.errors import complaints, diagnose
+from gpuprune.profiler.errors import complaints, diagnose_live, keep_words
 from gpuprune.profiler.parse import KernelProfile, Report, read_report
 from gpuprune.profiler.parse.lines import Lines
-from gpuprune.profiler.parse.metrics import combined_load_efficiency, load_coverage
-from gpuprune.profiler.process import run_watched
+from gpuprune.profiler.parse.metrics import load_coverage
+from gpuprune.profiler.process import ending_on_sigterm, run_watched
 from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
 from gpuprune.records import Case
 
@@ -40,7 +42,7 @@ _MARKER = re.compile(rf"{MARKER}(\d+)\b")
 class Launch:
     """A kernel that a contender launched in its product of a case."""
 
-    profile: KernelProfile  # load efficiency with cp.async where the GPU counts it
+    profile: KernelProfile
     case: Case
     contender: str
     variant: str | None
@@ -53,6 +55,8 @@ class Capture:
 
     launches: tuple[Launch, ...]
     warnings: tuple[str, ...]  # products without a kernel and why, complaints of the profiler
+    strays: int = 0  # kernels outside of the products, which were left out
+    failure: GpupruneError | None = None  # why the launches are not all
 
 
 def estimate_s(job: Job) -> float:
@@ -76,12 +80,16 @@ def profile_live(
     asked: the command that the user gave, for advice. keep: a new file for what the profiler
     wrote: its table, or with the suffix .ncu-rep the report of ncu. flush: whether ncu empties the
     caches before each kernel. advance: told how many products are done, whenever that changes.
-    Raises GpupruneError, with advice, where nothing was profiled; the message names a file that
-    holds the profiler's own words.
+    Where the run broke off, what it gave until then is returned with its failure. Raises
+    GpupruneError, with advice, where nothing was profiled. Either names a file that holds the
+    profiler's own words.
     """
     if keep is not None:
         _require_new(keep, profiler)
-    with TemporaryDirectory(prefix="gpuprune-") as name:  # only this user may enter it
+    with (
+        ending_on_sigterm(),
+        TemporaryDirectory(prefix="gpuprune-") as name,  # only this user may enter it
+    ):
         folder = Path(name)
         (folder / "job.json").write_text(job.to_json())
         program = [sys.executable, "-P", "-m", _TARGET, str(folder / "job.json")]
@@ -95,11 +103,12 @@ def profile_live(
         if report is not None and report.exists():
             watched.run(command.import_command(profiler, report, folder / _TABLE), stall_s)
         capture = _attribute(watched, job)
-        if not capture.launches:
-            raise _nothing_profiled(watched, profiler, asked)
-        if keep is not None:
+        if keep is not None and (capture.launches or capture.strays):
             shutil.copyfile(report or folder / _TABLE, keep)
-    return capture
+        failure = _failure(watched, capture, profiler, asked)
+    if failure is not None and not capture.launches:
+        raise failure
+    return replace(capture, failure=failure)
 
 
 class _Watched:
@@ -110,6 +119,7 @@ class _Watched:
         self.progress: list[dict[str, Any]] = []
         self.words = ""  # all that was printed, by the profiler and by the process
         self.stalled = False
+        self.code: int | None = 0  # of the last program, negative for a signal
         self._folder = folder
         self._advance = advance
 
@@ -118,6 +128,7 @@ class _Watched:
         environment = command.environment()
         code = run_watched(argv, output, environment, has_moved=self._read_on, stall_s=stall_s)
         self.stalled = self.stalled or code is None
+        self.code = self.code or code  # the first that is not 0
         for path in (self.table, output):
             with suppress(FileNotFoundError):
                 self.words += path.read_text(encoding="utf-8", errors="replace")
@@ -153,7 +164,9 @@ def _attribute(watched: _Watched, job: Job) -> Capture:
     warnings += [line["error"] for line in watched.progress if "error" in line]
     if strays:
         warnings.append(f"{strays} kernels outside of the products were left out")
-    return Capture(launches=tuple(launches), warnings=tuple(dict.fromkeys(warnings)))
+    return Capture(
+        launches=tuple(launches), warnings=tuple(dict.fromkeys(warnings)), strays=strays
+    )
 
 
 def _read(table: Path) -> Report:
@@ -163,7 +176,7 @@ def _read(table: Path) -> Report:
 
 
 def _numbered(
-    kernels: Sequence[KernelProfile], table: Path
+    kernels: Collection[KernelProfile], table: Path
 ) -> Iterator[tuple[KernelProfile, int | None]]:
     """Give each kernel with the number of its range, None where it has none."""
     of_launch = _ranges_by_launch(table) if kernels else {}
@@ -184,9 +197,6 @@ def _ranges_by_launch(table: Path) -> dict[int | None, int]:
 
 
 def _launch(profile: KernelProfile, product: Range, variant: str | None) -> Launch:
-    combined = combined_load_efficiency(profile.metrics)
-    if combined is not None:
-        profile = replace(profile, gld_efficiency_pct=combined)
     return Launch(
         profile=profile,
         case=product.case,
@@ -208,28 +218,55 @@ def _reasons(blind: Iterable[Range], told: Mapping[int, Mapping[str, Any]]) -> l
     ]
 
 
-def _nothing_profiled(
-    watched: _Watched, profiler: Profiler, asked: Sequence[str]
-) -> GpupruneError:
-    with NamedTemporaryFile(
-        "w", encoding="utf-8", prefix="gpuprune-profiler-", suffix=".log", delete=False
-    ) as file:  # only this user may read it
-        file.write(watched.words)
+def _failure(
+    watched: _Watched, capture: Capture, profiler: Profiler, asked: Sequence[str]
+) -> GpupruneError | None:
+    """Say why a run gave nothing, or not all; None where it is whole."""
+    cause = _cause(watched, profiler, asked, has_results=bool(capture.launches))
+    if cause is None and capture.launches:
+        return None
+    if cause is None and capture.strays:
+        cause = (
+            f"{profiler.tool} profiled {capture.strays} kernels, but none of them in the range "
+            "of a product",
+            "it does not report NVTX ranges as gpuprune reads them (--keep FILE.csv keeps its "
+            f"table): give another version of it: {shlex.join(asked)} --profiler PATH",
+        )
+    message, hint = cause or (
+        f"{profiler.tool} gave no kernel",
+        "run it by hand on a small CUDA program, or take --predict",
+    )
+    if capture.launches:
+        reached = len({(one.case, one.contender) for one in capture.launches})
+        message += f"; {reached} of the products were profiled"
+    return GpupruneError(f"{message}; {keep_words(watched.words)}", hint=hint)
+
+
+def _cause(
+    watched: _Watched, profiler: Profiler, asked: Sequence[str], *, has_results: bool
+) -> tuple[str, str] | None:
+    """Find what broke a run off, and the next step."""
+    again = f"then again: {shlex.join(asked)}"
     for line in watched.progress:
         if "error" in line:
-            return GpupruneError(
-                f"{line['error']}; the profiler's log: {file.name}", hint=line["hint"]
-            )
+            return line["error"], f"{line['hint'].partition(', or take --device cpu')[0]}; {again}"
     if watched.stalled:
-        return GpupruneError(
-            f"{profiler.tool} made no progress and was ended; its own words: {file.name}",
-            hint="end other programs that use the GPU, or take a smaller sweep",
+        return (
+            f"{profiler.tool} made no progress and was ended",
+            f"end other programs that use the GPU, or take a smaller sweep; {again}",
         )
-    recognised = diagnose(watched.words, file.name, asked)
-    return recognised or GpupruneError(
-        f"{profiler.tool} gave no kernel; its own words: {file.name}",
-        hint="run it by hand on a small CUDA program, or take --predict",
-    )
+    if recognised := diagnose_live(watched.words, asked, has_results=has_results):
+        return recognised
+    if watched.code and watched.code < 0:
+        return (
+            f"{profiler.tool} was ended by {signal.Signals(-watched.code).name}",
+            "the system does that where memory runs out (dmesg tells), and so do batch systems; "
+            f"take a smaller sweep; {again}",
+        )
+    if watched.code and has_results:
+        message = f"{profiler.tool} ended with exit code {watched.code}"
+        return message, f"read what it says; {again}"
+    return None
 
 
 def _require_new(keep: Path, profiler: Profiler) -> None:

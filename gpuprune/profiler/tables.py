@@ -2,6 +2,9 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from heapq import nlargest
+from math import inf
 from typing import Any
 
 from gpuprune.config import PAPER_SHAPE
@@ -12,6 +15,8 @@ from gpuprune.profiler.parse.metrics import quantity
 from gpuprune.records import Case
 
 Row = dict[str, Any]
+
+_encode = json.JSONEncoder().encode  # json.dumps asks for its settings at each row
 
 PREDICTED_CONTENDER = "csr"  # what the mappings are models of
 
@@ -81,7 +86,7 @@ def launch_row(launch: Launch, predicted: Mapping[Case, Prediction]) -> Row:
 
 def in_one_cell(row: Row) -> Row:
     """Write the metrics of a row as text, for CSV."""
-    return {**row, "metrics": json.dumps(row["metrics"])}
+    return {**row, "metrics": _encode(row["metrics"])}
 
 
 def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -> list[Row]:
@@ -91,7 +96,7 @@ def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -
     """
     found = {(case.rate, case.group): one for case, one in predictions}
     groups = sorted({group for _, group in found})
-    like_paper = all(_is_papers(case) for case, _ in predictions)
+    like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
         row: Row = {"rate": rate}
@@ -109,7 +114,11 @@ def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction
     products: dict[tuple[str, Case], list[Launch]] = {}
     for launch in launches:
         products.setdefault((launch.contender, launch.case), []).append(launch)
-    like_paper = all(_is_papers(case) for _, case in products)
+    like_paper = all(
+        _is_papers(case) and one.profile.tool == "nvprof"
+        for (_, case), own in products.items()
+        for one in own
+    )
     rows = []
     for (contender, case), own in products.items():
         found = _prediction_of(own[0], predicted)
@@ -155,8 +164,65 @@ def average_efficiency(profiles: Iterable[KernelProfile]) -> float | None:
 def kernel_rows(profiles: Iterable[KernelProfile]) -> list[Row]:
     """Lay out captured kernels for people; columns that are empty throughout are left out."""
     rows = [_kernel_cells(profile) for profile in profiles]
-    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    one_device = len({row["device"] for row in rows}) == 1
+    filled = [
+        name
+        for name in rows[0]
+        if any(row[name] is not None for row in rows) and not (one_device and name == "device")
+    ]
     return [{name: row[name] for name in filled} for row in rows]
+
+
+@dataclass(slots=True)
+class _Total:
+    """The launches of a kernel, summed up."""
+
+    launches: int = 0
+    counted: int = 0  # records with a load efficiency
+    sum_pct: float = 0.0
+    low: float = inf
+    high: float = -inf
+
+
+class KernelTotals:
+    """A row a kernel name for people, where a row a launch is too many to read."""
+
+    def __init__(self) -> None:
+        """Begin with no launch."""
+        self._totals: dict[tuple[str, str, str | None], _Total] = {}
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    def add(self, profile: KernelProfile) -> None:
+        """Sum up one more launch, or the invocations of one more record."""
+        key = profile.kernel, profile.tool, profile.device
+        total = self._totals.get(key)
+        if total is None:
+            total = self._totals[key] = _Total()
+        total.launches += 1 if profile.invocations is None else profile.invocations
+        if (value := profile.gld_efficiency_pct) is not None:
+            total.counted += 1
+            total.sum_pct += value
+            total.low, total.high = min(total.low, value), max(total.high, value)
+
+    def rows(self, most: int) -> list[Row]:
+        """Lay out those with the most launches."""
+        found = nlargest(most, self._totals.items(), key=lambda one: one[1].launches)
+        return [
+            {
+                "kernel": _short(kernel),
+                "device": device,
+                "launches": total.launches,
+                "mean load %": _rounded(total.sum_pct / total.counted)
+                if total.counted
+                else _ABSENT,
+                "min %": _rounded(total.low) if total.counted else None,
+                "max %": _rounded(total.high) if total.counted else None,
+                "definition": tool if total.counted else None,
+            }
+            for (kernel, tool, device), total in found
+        ]
 
 
 def layer_name(case: Case) -> str:
@@ -169,9 +235,9 @@ def _kernel_cells(profile: KernelProfile) -> Row:
         _rounded(value)
         for value in (profile.gld_efficiency_pct, profile.gld_min_pct, profile.gld_max_pct)
     )
-    name = profile.kernel
     return {
-        "kernel": name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 3]}...",
+        "kernel": _short(profile.kernel),
+        "device": profile.device,
         "launch": profile.launch,
         "invocations": profile.invocations,
         "load %": _ABSENT if load is None else load,
@@ -197,7 +263,14 @@ def _papers(rate: float, group: int) -> str | None:
 
 def _is_papers(case: Case) -> bool:
     shape = (case.rows, case.cols, case.batch)
-    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
+    way = (case.orientation, case.dtype, case.score, case.as_is)
+    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
+
+
+def _short(name: str) -> str:
+    """Cut a kernel's name in its middle: names differ in their template and in their end."""
+    half = _LONGEST_NAME // 2 - 2
+    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _rounded(value: float | None) -> float | None:

@@ -13,6 +13,8 @@ from gpuprune.units import format_percent
 Format = Literal["table", "markdown", "csv", "json"]
 Row = dict[str, Any]
 
+_encode = json.JSONEncoder(allow_nan=False).encode  # json.dumps makes an encoder for each row
+
 
 def listing(rows: Sequence[Row], output_format: Format) -> str:
     """Lay out rows with the same keys in any format; shares of one show as percentages."""
@@ -30,7 +32,7 @@ def listing(rows: Sequence[Row], output_format: Format) -> str:
 
 def json_lines(rows: Iterable[Row]) -> str:
     """Write one JSON object a line."""
-    return "\n".join(json.dumps(row, allow_nan=False) for row in rows)
+    return "\n".join(map(_encode, rows))
 
 
 def csv_text(rows: Sequence[Row]) -> str:

@@ -1,15 +1,18 @@
 """`gpuprune profile` as a command: what it prints, where, and how it ends."""
 
 import csv
+import gzip
 import io
 import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
-from gpuprune.cli import profile_console
+from gpuprune.cli import cli, profile_console
+from gpuprune.errors import GpupruneError
 from gpuprune.profiler import tables
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import Capture, Launch
@@ -31,6 +34,9 @@ NVPROF = """\
 "Tesla K20c (0)","csrmm<float>(int, int)",3,"gst_efficiency","Global Memory Store Efficiency",\
 100.000000%,100.000000%,100.000000%
 """
+
+SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
+LOAD = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
 
 NCU = """\
 "ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",\
@@ -118,11 +124,15 @@ def test_papers_shape_has_the_papers_figures_beside_it(run):
         ["98.0", "%", "78.0", "82", "113.3", ">99"],
     ]
 
+    assert result.stdout.count("paper") == 2  # nvprof's figures: in the heading of its grid alone
 
-def test_column_groups_are_not_the_papers(run):
-    result = run(
-        *("profile", "--predict", "--rates", "0.98", "--groups", "8", "--orientation", "column")
-    )
+
+@pytest.mark.parametrize(
+    "otherwise",
+    [("--orientation", "column"), ("--dtype", "float64"), ("--score", "mean")],
+)
+def test_what_the_paper_did_not_measure_has_no_figures_of_the_papers(run, otherwise):
+    result = run("profile", "--predict", "--rates", "0.98", "--groups", "8", *otherwise)
     assert "paper" not in result.stdout
 
 
@@ -142,6 +152,11 @@ def test_what_makes_no_sense_is_refused(run, arguments, words):
     assert_refused(run("profile", *arguments), words)
 
 
+def test_layer_that_does_not_fit_into_memory_is_refused(run):
+    result = run("profile", "--predict", "--shape", "1000000x1000000x50")
+    assert_refused(result, "shape 1000000x1000000x50 needs about", "take a smaller --shape")
+
+
 def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
     assert run("profile", "--from", nvprof_file, env={"GPUPRUNE_RATES": "0.9"}).exit_code == 0
 
@@ -149,10 +164,12 @@ def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
 def test_captured_kernels_are_a_table_with_the_definition(run, nvprof_file, ncu_file):
     result = run("profile", "--from", nvprof_file, "--from", ncu_file)
     assert result.exit_code == 0, result.output
-    assert result.stdout.split()[:3] == ["kernel", "launch", "invocations"]
+    assert result.stdout.split()[:3] == ["kernel", "device", "launch"]
     csrmm, sgemm = result.stdout.splitlines()[2:]
-    assert csrmm.split() == ("csrmm<float>(int, int) - 3 82.2 66.0 120.5 nvprof 100.0 -".split())
-    assert sgemm.split() == "sgemm 0 - not in this file - - - - 4096".split()
+    assert csrmm.split() == (
+        "csrmm<float>(int, int) Tesla K20c (0) - 3 82.2 66.0 120.5 nvprof 100.0 -".split()
+    )
+    assert sgemm.split() == "sgemm CC 8.0 (0) 0 - not in this file - - - - 4096".split()
     assert "is not in this file; collect it with: ncu --target-processes all" in result.stderr
 
 
@@ -183,6 +200,51 @@ def test_captured_kernels_in_csv_keep_their_metrics_in_one_cell(run, nvprof_file
     result = run("profile", "--from", nvprof_file, "--format", "csv")
     (row,) = csv.DictReader(io.StringIO(result.stdout))
     assert json.loads(row["metrics"])["gld_efficiency"] == 82.25
+
+
+@pytest.fixture
+def many_launches(tmp_path):
+    """More launches than a table for people shows: of each kernel, at 0, 1, ... 99 %."""
+    rows = [
+        f'"{at}","7","spmm","127.0.0.1","kernel_{at // 100}","1","7","(256, 1, 1)","(64, 1, 1)",'
+        f'"0","8.0","{at % 100}.00"\n'
+        for at in range(profile_console.MAX_ROWS + 100)
+    ]
+    path = tmp_path / "many.csv"
+    header, units, _ = NCU.replace(SECTORS, LOAD).replace('"sector"', '"%"').splitlines()
+    path.write_text("\n".join([header, units, ""]) + "".join(rows))
+    return path
+
+
+def test_thousands_of_launches_are_a_row_a_kernel(run, many_launches):
+    result = run("profile", "--from", many_launches)
+    first, *_, last = result.stdout.splitlines()[2:]
+    assert first.split() == "kernel_0 CC 8.0 (0) 100 49.5 0.0 99.0 ncu".split()
+    assert last.split()[0] == "kernel_20"
+    assert result.stderr == "A row a kernel; --format json or csv has each launch.\n"
+
+
+@pytest.mark.parametrize("output_format", ["json", "csv"])
+def test_thousands_of_launches_are_each_written_for_programs(run, many_launches, output_format):
+    result = run("profile", "--from", many_launches, "--format", output_format)
+    rows = (
+        json_rows(result)
+        if output_format == "json"
+        else list(csv.DictReader(io.StringIO(result.stdout)))
+    )
+    assert [int(row["launch"]) for row in rows] == list(range(profile_console.MAX_ROWS + 100))
+    assert float(rows[1001]["gld_efficiency_pct"]) == 1.0
+
+
+def test_dash_reads_from_stdin():
+    result = CliRunner().invoke(cli, ["profile", "--from", "-", "--format", "json"], input=NVPROF)
+    assert [row["kernel"] for row in json_rows(result)] == ["csrmm<float>(int, int)"]
+
+
+def test_compressed_file_says_how_it_is_unpacked(run, tmp_path):
+    path = tmp_path / "run.csv.gz"
+    path.write_bytes(gzip.compress(NVPROF.encode()))
+    assert_refused(run("profile", "--from", path), f"gunzip -c {path} | gpuprune profile --from -")
 
 
 def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tmp_path):
@@ -296,6 +358,24 @@ def test_live_kernels_in_json_carry_their_case_and_the_prediction(run, gpu):
     assert 0 < rows[1]["predicted_pct"] <= 100
     assert rows[0]["predicted_pct"] is None
     assert result.stderr == "Warning: the profiler reports: a complaint\n"
+
+
+def test_run_that_broke_off_shows_what_it_has_and_fails(run, gpu, monkeypatch):
+    ncu, _ = gpu
+    whole = profile_console.live.profile_live
+
+    def broken_off(*arguments, **named):
+        failure = GpupruneError("ncu was ended by SIGKILL", hint="take a smaller sweep")
+        return replace(whole(*arguments, **named), failure=failure)
+
+    monkeypatch.setattr(profile_console.live, "profile_live", broken_off)
+    result = run("profile", *SMALL, "--profiler", ncu, "--format", "json", "-q")
+    assert len(json_rows(result)) == 12
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[-2:] == [
+        "Error: ncu was ended by SIGKILL",
+        "Hint: take a smaller sweep",
+    ]
 
 
 def test_profiler_that_is_not_there_is_refused(run, gpu):

@@ -32,6 +32,12 @@ def program_at(path, text="exit 0"):
     return path
 
 
+def test_profiler_is_asked_for_by_its_name_on_path(monkeypatch, tmp_path):
+    program = program_at(tmp_path / "bin" / "ncu")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert find_profiler((8, 0), Path("ncu")) == Profiler(tool="ncu", path=program)
+
+
 @pytest.fixture
 def nothing_installed(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))

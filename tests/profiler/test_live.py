@@ -2,7 +2,10 @@
 
 import json
 import os
+import re
+import signal
 import stat
+import subprocess
 import sys
 import textwrap
 import time
@@ -12,9 +15,11 @@ from pathlib import Path
 import pytest
 
 from gpuprune.backends.fake import FakeBackend
+from gpuprune.cli.profile import profile
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import estimate_s, profile_live
+from gpuprune.profiler.parse import read_report
 from gpuprune.profiler.target import Job, run
 from gpuprune.records import Case
 
@@ -80,6 +85,10 @@ NCU = """
         log.write_text(chr(10).join(page) + chr(10))
         sys.exit(code)
 """
+KILLED = (
+    "log.write_text(chr(10).join(page) + chr(10)); import signal; "
+    "os.kill(os.getpid(), signal.SIGKILL)"
+)
 EVERY_RANGE = """
     for number in range(len(products)):
         row(number, number, "void cusparse::csrmm<float, (int)8>(a, b)")
@@ -175,15 +184,108 @@ def test_contender_that_declines_is_a_warning(play):
     assert warning.startswith("dense_tf32 (2 of the cases): ")
 
 
-def test_what_was_collected_before_a_failure_is_kept_with_a_warning(play):
+@pytest.mark.parametrize(
+    ("words", "end", "message", "advice"),
+    [
+        (
+            "==ERROR== The application returned an error code (9).",
+            "finish(9)",
+            "the profiled program failed with exit code 9",
+            "then again: gpuprune profile --shape 16x24x3",
+        ),
+        (
+            "==ERROR== ERR_NVGPUCTRPERM - The user does not have permission",
+            "finish(0)",
+            "ERR_NVGPUCTRPERM",
+            "sudo -E gpuprune profile --shape 16x24x3",
+        ),
+        ("", "finish(7)", "ncu ended with exit code 7", "gpuprune profile --shape 16x24x3"),
+        ("", KILLED, "ncu was ended by SIGKILL", "then again: gpuprune profile --shape 16x24x3"),
+    ],
+)
+def test_what_a_run_gave_before_it_broke_off_is_kept_beside_the_failure(
+    play, folder, tmp_path, words, end, message, advice
+):
+    body = f"""
+        row(0, 0, "sgemm")
+        page.extend({words.splitlines()!r})
+        {end}
+    """
+    keep = tmp_path / "kept.csv"
+    asked = ["gpuprune", "profile", "--shape", "16x24x3"]
+    capture = profile_live(JOB, play(NCU, body), METRICS, asked=asked, keep=keep)
+    assert len(capture.launches) == 1
+    assert message in str(capture.failure)
+    assert "1 of the products were profiled" in str(capture.failure)
+    assert advice in capture.failure.hint
+    (log,) = folder.iterdir()
+    assert str(log) in str(capture.failure)
+    assert words in log.read_text()
+    assert len(read_report(keep).kernels) == 1
+
+
+def test_profiler_that_is_killed_and_said_nothing_names_no_file(play, folder):
+    body = "\nimport os, signal; os.kill(os.getpid(), signal.SIGKILL)\n"
+    with pytest.raises(GpupruneError, match="ncu was ended by SIGKILL; it printed nothing"):
+        profile_live(JOB, play(body), METRICS)
+    assert list(folder.iterdir()) == []
+
+
+def test_kernels_outside_of_all_ranges_are_told_and_kept(play, tmp_path):
     body = """
         row(0, 0, "sgemm")
-        page.append("==ERROR== The application returned an error code (9).")
-        finish(1)
+        page[:] = [line.replace("gpuprune ", "other ") for line in page]
+        finish()
     """
-    capture = profile_live(JOB, play(NCU, body), METRICS)
-    assert len(capture.launches) == 1
-    assert any("exit code 9" in warning for warning in capture.warnings)
+    keep = tmp_path / "kept.csv"
+    with pytest.raises(GpupruneError, match="profiled 1 kernels, but none of them in the range"):
+        profile_live(JOB, play(NCU, body), METRICS, keep=keep)
+    assert len(read_report(keep).kernels) == 1
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "==WARNING== No kernels were profiled.\nAvailable Kernels:\n1. csrmm",
+        "==WARNING== Profiling kernels requires the --target-processes all option.",
+        "==WARNING== No kernels were profiled.",
+        "==7== Warning: One or more events or metrics overflowed.",
+    ],
+)
+def test_advice_of_a_live_run_names_no_option_of_the_profilers(play, words):
+    with pytest.raises(GpupruneError) as raised:
+        profile_live(JOB, play(NCU, f"\npage[:] = {words.splitlines()!r}\nfinish()\n"), METRICS)
+    own = {name for option in profile.params for name in option.opts}
+    assert set(re.findall(r"--[a-z-]+", raised.value.hint)) <= own
+
+
+def test_sigterm_ends_the_profiler_and_removes_the_folder(tmp_path):
+    pid = tmp_path / "pid"
+    ncu = tmp_path / "ncu"
+    ncu.write_text(
+        f"#!{sys.executable}\nimport os, pathlib, time\n"
+        f"pathlib.Path({str(pid)!r}).write_text(str(os.getpid()))\ntime.sleep(600)\n"
+    )
+    ncu.chmod(0o755)
+    folder = tmp_path / "work"
+    folder.mkdir()
+    script = f"""
+        from pathlib import Path
+        from gpuprune.profiler.command import Profiler
+        from gpuprune.profiler.live import profile_live
+        from gpuprune.profiler.target import Job
+        job = Job(tool="ncu", device="fake", contenders=(), cases=(), cold=False)
+        profile_live(job, Profiler(tool="ncu", path=Path({str(ncu)!r})), ("a",))
+    """
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script)], env=environment
+    ) as program:
+        _wait_for(lambda: pid.exists() and pid.read_text())
+        program.terminate()
+        assert program.wait(30) == 128 + signal.SIGTERM
+    _wait_for(lambda: not _runs(int(pid.read_text())))
+    assert list(folder.iterdir()) == []
 
 
 def test_nvprof_knows_ranges_by_the_kernels_that_mark_them(play):
@@ -228,7 +330,7 @@ def test_nvprof_knows_ranges_by_the_kernels_that_mark_them(play):
             "==WARNING== No kernels were profiled.\nAvailable Kernels:\n1. sgemm\n2. csrmm",
             0,
             "1. sgemm 2. csrmm",
-            "--kernel-name",
+            "another version of it: gpuprune profile --profiler PATH",
         ),
         (
             "==ERROR== Profiling failed because a driver resource was unavailable. Ensure that no "
@@ -288,7 +390,7 @@ def test_profiler_that_hangs_is_ended_with_its_children(play, tmp_path):
         profile_live(JOB, play(body), METRICS, stall_s=1.0)
     assert time.monotonic() - start < 20
     for pid in children.read_text().split():
-        assert not _runs(int(pid))
+        _wait_for(lambda pid=pid: not _runs(int(pid)))  # who is killed still has to die
 
 
 def test_profiler_that_cannot_start_is_an_error(tmp_path):
@@ -300,8 +402,6 @@ def test_profiler_that_cannot_start_is_an_error(tmp_path):
 
 
 def test_kept_table_reads_again(play, tmp_path):
-    from gpuprune.profiler.parse import read_report
-
     keep = tmp_path / "kept.csv"
     capture = profile_live(JOB, play(NCU, EVERY_RANGE), METRICS, keep=keep)
     assert len(read_report(keep).kernels) == len(capture.launches)
@@ -384,6 +484,13 @@ def test_time_is_estimated_by_the_number_of_products():
         cold=False,
     )
     assert estimate_s(more) > estimate_s(JOB) > 0
+
+
+def _wait_for(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def _runs(pid):

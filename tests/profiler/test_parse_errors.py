@@ -4,7 +4,7 @@ import pytest
 
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.errors import complaints, diagnose
-from gpuprune.profiler.parse import read_report
+from gpuprune.profiler.parse import collect_command, read_report
 
 PERMISSION = (
     "==ERROR== ERR_NVGPUCTRPERM - The user does not have permission to access NVIDIA GPU "
@@ -65,8 +65,8 @@ CASES = [
     (
         "==ERROR== Profiling is not supported on device 0 as it uses the Windows Subsystem for "
         "Linux (WSL). Refer to ...",
-        "ncu cannot profile device 0 as it uses the Windows Subsystem for Linux (WSL)",
-        "ncu --list-chips",
+        "ncu cannot profile device 0 under this Windows Subsystem for Linux (WSL)",
+        "under WSL 2",
     ),
     (
         "==ERROR== An error was reported by the driver:\n"
@@ -145,7 +145,7 @@ CASES = [
         f"{NOTHING}\n==WARNING== Profiling kernels launched by child processes requires the "
         "--target-processes all option.",
         "kernels that child processes launched were not profiled",
-        "/opt/ncu --csv ./spmm with --target-processes all",
+        "profile them too: /opt/ncu --csv ./spmm",
     ),
     (NOTHING, "no kernel was profiled", "--nvtx-include"),
     ("==12== No kernels were profiled.", "no kernel was profiled", "--profile-from-start off"),
@@ -174,6 +174,23 @@ def test_a_captured_log_with_an_error_and_no_kernel_says_which(tmp_path, text, m
     with pytest.raises(GpupruneError) as caught:
         read_report(path)
     assert str(caught.value) == f"{meaning}; its own words: {path}"
+
+
+@pytest.mark.parametrize(
+    ("says", "program"),
+    [
+        ("==PROF== Connected to process 7 (/opt/spmm)", "/opt/spmm"),
+        ("==7== NVPROF is profiling process 7, command: ./spmm 64 8", "./spmm 64 8"),
+        ("0.42", "PROGRAM"),
+    ],
+)
+def test_advice_on_a_captured_log_is_a_whole_command(tmp_path, says, program):
+    path = tmp_path / "run.log"
+    path.write_text(f"{says}\n{PERMISSION}\n")
+    with pytest.raises(GpupruneError) as caught:
+        read_report(path)
+    command = collect_command("ncu", program=program)
+    assert f"sudo -E {command} (with full paths" in caught.value.hint
 
 
 def test_an_error_beside_results_is_a_warning(tmp_path):

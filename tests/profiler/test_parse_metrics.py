@@ -5,9 +5,8 @@ import shlex
 import pytest
 
 from gpuprune.profiler.parse import collect_command, notes
-from gpuprune.profiler.parse.findings import profile
+from gpuprune.profiler.parse.findings import Draft
 from gpuprune.profiler.parse.metrics import (
-    combined_load_efficiency,
     efficiency_in_rule,
     load_coverage,
     load_efficiency,
@@ -23,9 +22,7 @@ L1_SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
 
 
 def a_kernel(tool="ncu", kernel="csrmm(int)", **metrics):
-    return profile(
-        kernel=kernel, tool=tool, device=None, launch=0, invocations=None, metrics=metrics
-    )
+    return Draft(kernel=kernel, tool=tool, launch=0, metrics=metrics).finish()
 
 
 @pytest.mark.parametrize(
@@ -44,6 +41,8 @@ def a_kernel(tool="ncu", kernel="csrmm(int)", **metrics):
         ({f"{BYTES}ld.sum": 0.0, f"{SECTORS}ld.sum": 0.0}, None),
         ({f"{BYTES}ld.sum": 160.0}, None),
         ({f"{AVERAGE}st.pct": 50.0}, None),
+        ({"gld_efficiency": -5.0}, None),
+        ({f"{AVERAGE}ld.ratio": -5.0}, None),
     ],
 )
 def test_load_efficiency_is_taken_from_whatever_form_is_there(metrics, efficiency):
@@ -55,19 +54,69 @@ def test_store_efficiency_is_its_own():
     assert (load_efficiency(metrics), store_efficiency(metrics)) == (50.0, 12.5)
 
 
+BOTH = {
+    f"{BYTES}ld.sum": 1600.0,
+    f"{SECTORS}ld.sum": 100.0,
+    f"{BYTES}ldgsts.sum": 28_800.0,
+    f"{SECTORS}ldgsts.sum": 900.0,
+}
+
+
 def test_ldg_and_ldgsts_are_combined_by_bytes_and_sectors():
-    metrics = {f"{BYTES}ld.sum": 320.0, f"{SECTORS}ld.sum": 20.0, f"{BYTES}ldgsts.sum": 3200.0}
-    assert combined_load_efficiency(metrics) is None
-    assert combined_load_efficiency(metrics | {f"{SECTORS}ldgsts.sum": 100.0}) == pytest.approx(
-        100 * 3520 / (32 * 120)
-    )
+    assert load_efficiency(BOTH | {f"{AVERAGE}ld.pct": 50.0}) == 95.0
+
+
+@pytest.mark.parametrize("absent", list(BOTH))
+def test_ldg_stands_alone_unless_both_are_counted(absent):
+    metrics = BOTH | {f"{AVERAGE}ld.pct": 50.0, L1_SECTORS: 1000.0}
+    del metrics[absent]
+    assert load_efficiency(metrics) == 50.0
+    assert load_coverage(metrics) == (None if absent == f"{SECTORS}ld.sum" else 10.0)
+    (note,) = notes([a_kernel(**metrics)])[:1]
+    assert note.startswith('besides, "csrmm(int)" loaded by cp.async: the load efficiency covers')
+    assert all(name in note for name in BOTH)
+
+
+def test_extremes_of_ldg_alone_are_not_those_of_both():
+    draft = Draft(kernel="sgemm", tool="ncu", invocations=3)
+    draft.add(f"{AVERAGE}ld.pct", 50.0, 40.0, 60.0)
+    assert (draft.finish().gld_min_pct, draft.finish().gld_max_pct) == (40.0, 60.0)
+    draft.metrics.update(BOTH)
+    assert (draft.finish().gld_min_pct, draft.finish().gld_max_pct) == (None, None)
+
+
+def test_ldgsts_alone_has_an_efficiency():
+    none = {f"{BYTES}ld.sum": 0.0, f"{SECTORS}ld.sum": 0.0}
+    assert load_efficiency(BOTH | none) == 100.0
+
+
+def test_without_ldgsts_the_stated_value_is_kept():
+    none = {f"{BYTES}ldgsts.sum": 0.0, f"{SECTORS}ldgsts.sum": 0.0}
+    assert load_efficiency(BOTH | none | {f"{AVERAGE}ld.pct": 49.87}) == 49.87
+
+
+@pytest.mark.parametrize(
+    "sign",
+    [
+        "smsp__inst_executed_op_ldgsts.sum",
+        "sm__sass_inst_executed_op_ldgsts_cache_bypass.sum",
+        f"{AVERAGE}ldgsts.pct",
+    ],
+)
+def test_every_sign_of_ldgsts_gives_the_note(sign):
+    stated = {f"{AVERAGE}ld.pct": 50.0}
+    assert "cp.async" in notes([a_kernel(**stated, **{sign: 8.0})])[0]
+    assert notes([a_kernel(**stated, **{sign: 0.0})]) == ()
 
 
 def test_coverage_is_the_share_of_the_sectors_that_were_counted():
     # The sectors of a public A100 report: the plain metric speaks for 1.6 % of its loads.
     seen = {f"{SECTORS}ld.sum": 743_424.0, L1_SECTORS: 46_104_064.0}
     assert load_coverage(seen) == pytest.approx(1.6125, abs=1e-4)
-    assert load_coverage(seen | {f"{SECTORS}ldgsts.sum": 45_360_640.0}) == 100.0
+    by_async = {f"{SECTORS}ldgsts.sum": 45_360_640.0}
+    assert load_coverage(seen | by_async) == pytest.approx(1.6125, abs=1e-4)
+    components = {f"{BYTES}ld.sum": 1.0, f"{BYTES}ldgsts.sum": 1.0}
+    assert load_coverage(seen | by_async | components) == 100.0
     by_tma = {"l1tex__m_xbar2l1tex_read_bytes_mem_global_op_tma_ld.sum": 32.0 * 46_104_064}
     assert load_coverage(seen | by_tma) == pytest.approx(1.6125 / 2, abs=1e-4)
     assert load_coverage({L1_SECTORS: 1.0}) is None
@@ -160,7 +209,7 @@ def test_a_missing_efficiency_is_said_to_be_missing_with_the_command_that_collec
 def test_nvprofs_values_are_explained_where_they_surprise():
     profiles = [a_kernel("nvprof", "k(int)", gld_efficiency=0.0)]
     assert notes(profiles) == (
-        '0 % for "k(int)": its loads, if any, took the read-only path, which gld_efficiency '
+        '0 % for "k(int)": the loads, if any, took the read-only path, which gld_efficiency '
         "does not count (see nvprof's nc_gld_efficiency)",
     )
     assert notes([a_kernel("nvprof", "k(int)", gld_efficiency=312.5)]) == (
@@ -177,7 +226,7 @@ def test_nvprofs_values_are_explained_where_they_surprise():
 def test_loads_that_the_efficiency_does_not_speak_for_are_named():
     counted = {f"{AVERAGE}ld.pct": 50.0, f"{SECTORS}ld.sum": 10.0, L1_SECTORS: 40.0}
     assert notes([a_kernel(**counted, **{"smsp__inst_executed_op_tma_ld.sum": 8.0})]) == (
-        '"csrmm(int)" also loads by TMA: the load efficiency covers the other loads only',
+        'besides, "csrmm(int)" loaded by TMA: the load efficiency covers the other loads only',
         'the load efficiency of "csrmm(int)" covers only 25.0 % of the sectors loaded; '
         "cp.async or TMA brought the others",
     )

@@ -66,7 +66,7 @@ def test_a_ratio_is_bytes_of_a_sector_and_not_a_percentage():
         (75.0, 25.0),
         (100.0, 50.0),
     ]
-    assert report.kernels[0].metrics["gpu__time_duration.sum"] == 7328.0
+    assert next(iter(report.kernels)).metrics["gpu__time_duration.sum"] == 7328.0
 
 
 VALUES = (12587520, 1278703122.92, 87.6, 4096, 7328)
@@ -306,6 +306,31 @@ def test_a_capture_from_windows_is_read_alike(tmp_path, encoding, end):
     assert report == read_report(CAPTURES / "ncu_details.csv")
 
 
+def test_numbers_that_latin_1_groups_are_read(tmp_path):
+    page = (
+        '"ID","Kernel Name","gpu__time_duration.sum","a__b.pct"\n"","","ns","%"\n'
+        '"0","sgemm","9\xa0846\xa0176","87,60"\n'
+    )
+    (profile,) = read(tmp_path, page, "latin-1").kernels
+    assert profile.metrics == {"gpu__time_duration.sum": 9_846_176.0, "a__b.pct": 87.6}
+
+
+def test_digits_of_other_scripts_are_no_number_of_ncus(tmp_path):
+    page = '"ID","Kernel Name","a__b.sum","c__d.sum"\n"","","",""\n"0","sgemm","٣٤","7"\n'
+    (profile,) = read(tmp_path, page).kernels
+    assert profile.metrics == {"c__d.sum": 7.0}
+
+
+def test_a_label_in_two_sections_keeps_both_values(tmp_path):
+    header = '"ID","Kernel Name","Section Name","Metric Name","Metric Unit","Metric Value"\n'
+    rows = "".join(
+        f'"0","sgemm","{section}","SM Busy","%","{value}"\n'
+        for section, value in (("Compute", "40.00"), ("Memory", "40.00"), ("Occupancy", "60.00"))
+    )
+    (profile,) = read(tmp_path, header + rows).kernels
+    assert profile.metrics == {"SM Busy": 40.0, "Occupancy: SM Busy [%]": 60.0}
+
+
 def test_two_captures_in_one_file_stay_apart(tmp_path):
     texts = [(CAPTURES / name).read_text() for name in ("ncu_details.csv", "nvprof_tables.txt")]
     report = read(tmp_path, texts[0] + texts[1] + texts[0])
@@ -324,7 +349,7 @@ def test_a_row_that_is_not_whole_is_passed_over_with_a_warning(tmp_path):
 def test_numbers_that_nobody_can_read_are_named(tmp_path):
     text = '"ID","Kernel Name","a__b.sum","c__d.sum"\n"","","",""\n"0","k(int)","89.856","4"\n'
     report = read(tmp_path, text)
-    assert dict(report.kernels[0].metrics) == {"c__d.sum": 4.0}
+    assert dict(next(iter(report.kernels)).metrics) == {"c__d.sum": 4.0}
     assert report.warnings == (
         "1 numbers can be read in two ways, or not in this file's locale, and were not taken "
         "(89.856): capture with LC_NUMERIC=C",

@@ -206,6 +206,46 @@ def test_an_api_summary_of_an_old_version_is_not_one_of_kernels(tmp_path):
     assert profile.metrics["duration"] == 16_000_000.0
 
 
+@pytest.mark.parametrize(
+    ("table", "torn"),
+    [
+        (
+            '==7== Metric result:\n"Device","Kernel","Invocations","Metric Name",'
+            '"Metric Description","Min","Max","Avg"\n',
+            '"V100 (0)","sgemm",3,"gld_efficiency","Load",50.0%,50.0%\n',
+        ),
+        (
+            '==7== Profiling result:\n"Device","Context","Stream","Kernel","gld_efficiency"\n'
+            ",,,,%\n",
+            '"V100 (0)","1","7","sgemm [3]"\n',
+        ),
+    ],
+)
+def test_a_row_that_lacks_cells_is_told_and_the_table_goes_on(tmp_path, table, torn):
+    whole = torn[:-1] + (",50.0\n" if "[3]" in torn else ",50.0%\n")
+    report = read(tmp_path, table + torn + whole)
+    assert [profile.gld_efficiency_pct for profile in report.kernels] == [50.0]
+    assert report.warnings == ("rows of a table that are not whole were passed over",)
+
+
+def test_extremes_of_stores_and_occupancy_are_kept(tmp_path):
+    rows = (
+        '"V100 (0)","sgemm",3,"gst_efficiency","Store",25.0%,75.0%,50.0%\n'
+        '"V100 (0)","sgemm",3,"achieved_occupancy","Occupancy",0.25,0.75,0.5\n'
+        '"V100 (0)","sgemm",3,"gld_transactions","Load",7,9,8\n'
+    )
+    (profile,) = read(tmp_path, HEADER + rows).kernels
+    assert profile.metrics == {
+        "gst_efficiency": 50.0,
+        "gst_efficiency.min": 25.0,
+        "gst_efficiency.max": 75.0,
+        "achieved_occupancy": 0.5,
+        "achieved_occupancy.min": 0.25,
+        "achieved_occupancy.max": 0.75,
+        "gld_transactions": 8.0,
+    }
+
+
 def test_a_row_of_a_text_trace_that_is_too_short_is_passed_over(tmp_path):
     lines = (CAPTURES / "nvprof_tables.txt").read_text().splitlines(keepends=True)
     (at,) = [at for at, line in enumerate(lines) if "(39063 1 1)" in line]

@@ -1,5 +1,6 @@
 """ncu's binary reports, through the ncu-report package and through an ncu on the machine."""
 
+import re
 import shlex
 import sys
 from pathlib import Path
@@ -91,7 +92,7 @@ def test_a_report_that_is_cut_off_yields_whole_kernels_and_a_warning(tmp_path):
             cut = read_report(write(tmp_path / "cut", content[:size]))
         except GpupruneError:
             continue
-        assert cut.kernels == whole[:1]
+        assert list(cut.kernels) == list(whole)[:1]
         assert cut.warnings == ("the report is cut off: its last, unfinished part was dropped",)
         found.append(size)
     assert found[-1] == len(content) - 1
@@ -116,6 +117,29 @@ def test_a_report_that_is_too_new_for_the_machines_ncu_says_so(tmp_path, monkeyp
     with pytest.raises(GpupruneError, match=f"ncu could not read the report {path}") as caught:
         read_report(path)
     assert "pip install 'gpuprune[profiler]'" in caught.value.hint
+    (log,) = re.findall(r"\S+\.log", str(caught.value))
+    assert Path(log).read_text().startswith("==ERROR== Failed to load report file")
+
+
+@pytest.mark.parametrize(
+    ("ncu", "message"),
+    [
+        ("kill -9 $$", "was ended by SIGKILL while it read"),
+        ("exit 0", "and printed nothing"),
+        ("echo Segmentation fault; exit 139", "it ended with exit code 139"),
+    ],
+)
+def test_an_ncu_that_fails_over_a_report_is_told_with_its_own_words(
+    tmp_path, monkeypatch, ncu, message
+):
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu=ncu)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = write(tmp_path / "run.ncu-rep")
+    with pytest.raises(GpupruneError, match=message) as caught:
+        read_report(path)
+    kept = [Path(log).read_text() for log in re.findall(r"\S+\.log", str(caught.value))]
+    assert kept == (["Segmentation fault\n"] if "echo" in ncu else [])
+    assert "--upgrade" not in caught.value.hint
 
 
 def test_an_ncu_that_hangs_is_ended(tmp_path, monkeypatch):

@@ -1,7 +1,15 @@
 """Reading what ncu and nvprof wrote: `read_report` turns a captured file into records."""
 
-from gpuprune.profiler.parse.advice import collect_command, notes
+from gpuprune.profiler.parse.advice import Remarks, collect_command, notes
 from gpuprune.profiler.parse.reader import read_report
 from gpuprune.profiler.parse.records import KernelProfile, Report, as_json
 
-__all__ = ["KernelProfile", "Report", "as_json", "collect_command", "notes", "read_report"]
+__all__ = [
+    "KernelProfile",
+    "Remarks",
+    "Report",
+    "as_json",
+    "collect_command",
+    "notes",
+    "read_report",
+]

@@ -1,8 +1,14 @@
 """What a user should know about the values read, and how to collect the missing ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from gpuprune.profiler.parse.metrics import AVERAGE_BYTES, TMA_LOADS, load_coverage
+from gpuprune.profiler.parse.metrics import (
+    AVERAGE_BYTES,
+    COMBINED,
+    TMA_LOADS,
+    leaves_out_async,
+    load_coverage,
+)
 from gpuprune.profiler.parse.records import KernelProfile
 
 MOST = 99.0  # percent of the sectors; two passes over a kernel do not agree to the last one
@@ -31,55 +37,101 @@ def collect_command(
     return _COMMANDS[tool].format(metrics=collected, log=log, program=program)
 
 
-def notes(profiles: Sequence[KernelProfile]) -> tuple[str, ...]:
+def notes(profiles: Iterable[KernelProfile]) -> tuple[str, ...]:
     """Say what must be known to read the values right; a sentence or two each."""
-    known = {profile.kernel for profile in profiles if profile.gld_efficiency_pct is not None}
-    lines = []
-    for tool in _COMMANDS:
-        unknown = {p.kernel for p in profiles if p.tool == tool and p.kernel not in known}
-        if unknown:
+    remarks = Remarks()
+    for profile in profiles:
+        remarks.look_at(profile)
+    return remarks.lines()
+
+
+class Remarks:
+    """What must be known to read the values of kernels right, gathered as they pass."""
+
+    def __init__(self, *, is_live: bool = False) -> None:
+        """Begin with no kernel, of a file or of a live run."""
+        self._is_live = is_live
+        self._known: set[str] = set()
+        self._unknown: dict[str, set[str]] = {tool: set() for tool in _COMMANDS}
+        self._read_only: set[str] = set()
+        self._definitions: set[str] = set()
+        self._shared = False
+        self._by_tma: set[str] = set()
+        self._by_async: set[str] = set()
+        self._covered: dict[str, float] = {}
+
+    def look_at(self, profile: KernelProfile) -> None:
+        """Take one more kernel into account."""
+        kernel, efficiency = profile.kernel, profile.gld_efficiency_pct
+        if efficiency is None:
+            self._unknown[profile.tool].add(kernel)
+        else:
+            self._known.add(kernel)
+            self._definitions.add(profile.tool)
+        if profile.tool == "ncu":
+            self._look_at_coverage(kernel, profile.metrics, stated=efficiency is not None)
+        elif efficiency == 0:
+            self._read_only.add(kernel)
+        elif efficiency is not None and efficiency > 100:
+            self._shared = True
+
+    def lines(self) -> tuple[str, ...]:
+        """Say it, a sentence or two each."""
+        lines = []
+        for tool, kernels in self._unknown.items():
+            unknown = kernels - self._known
+            if unknown and self._is_live:
+                lines.append(
+                    f"{tool} gave no load efficiency of {_some(unknown)}, though it was asked to"
+                )
+            elif unknown:
+                lines.append(
+                    f"the load efficiency of {_some(unknown)} is not in this file; "
+                    f"collect it with: {collect_command(tool)}"
+                )
+        if self._read_only:
             lines.append(
-                f"the load efficiency of {_some(unknown)} is not in this file; "
-                f"collect it with: {collect_command(tool)}"
+                f"0 % for {_some(self._read_only)}: the loads, if any, took the read-only path, "
+                "which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
             )
-    if read_only := {p.kernel for p in profiles if _took_read_only_path(p)}:
-        lines.append(
-            f"0 % for {_some(read_only)}: its loads, if any, took the read-only path, "
-            "which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
-        )
-    if any(p.gld_definition == "nvprof" and (p.gld_efficiency_pct or 0) > 100 for p in profiles):
-        lines.append(
-            "above 100 %: nvprof counts the bytes of every thread, "
-            "also of threads that read the same address"
-        )
-    if len({p.gld_definition for p in profiles} - {None}) > 1:
-        lines.append(
-            "nvprof counts the bytes of every thread, ncu distinct bytes: "
-            "their load efficiencies are not comparable"
-        )
-    return (*lines, *_coverage_notes(profiles))
+        if self._shared:
+            lines.append(
+                "above 100 %: nvprof counts the bytes of every thread, "
+                "also of threads that read the same address"
+            )
+        if len(self._definitions) > 1:
+            lines.append(
+                "nvprof counts the bytes of every thread, ncu distinct bytes: "
+                "their load efficiencies are not comparable"
+            )
+        return (*lines, *self._coverage_lines())
 
+    def _look_at_coverage(self, kernel: str, metrics: Mapping[str, float], stated: bool) -> None:
+        if metrics.get(TMA_LOADS, 0) > 0:
+            self._by_tma.add(kernel)
+        if stated and leaves_out_async(metrics):
+            self._by_async.add(kernel)
+        share = load_coverage(metrics)
+        if share is not None and share < MOST:
+            self._covered[kernel] = min(share, self._covered.get(kernel, share))
 
-def _coverage_notes(profiles: Sequence[KernelProfile]) -> list[str]:
-    lines = []
-    if by_tma := {p.kernel for p in profiles if p.metrics.get(TMA_LOADS, 0) > 0}:
-        lines.append(
-            f"{_some(by_tma)} also loads by TMA: the load efficiency covers the other loads only"
-        )
-    covered = {profile.kernel: load_coverage(profile.metrics) for profile in profiles}
-    partly = {
-        kernel: share for kernel, share in covered.items() if share is not None and share < MOST
-    }
-    if partly:
-        lines.append(
-            f"the load efficiency of {_some(set(partly))} covers only {min(partly.values()):.1f} "
-            "% of the sectors loaded; cp.async or TMA brought the others"
-        )
-    return lines
-
-
-def _took_read_only_path(profile: KernelProfile) -> bool:
-    return profile.gld_definition == "nvprof" and profile.gld_efficiency_pct == 0
+    def _coverage_lines(self) -> Iterator[str]:
+        if self._by_tma:
+            yield (
+                f"besides, {_some(self._by_tma)} loaded by TMA: the load efficiency covers the "
+                "other loads only"
+            )
+        if self._by_async:
+            yield (
+                f"besides, {_some(self._by_async)} loaded by cp.async: the load efficiency covers "
+                f"the other loads only; collect both with: {collect_command('ncu', COMBINED)}"
+            )
+        if self._covered:
+            yield (
+                f"the load efficiency of {_some(set(self._covered))} covers only "
+                f"{min(self._covered.values()):.1f} % of the sectors loaded; cp.async or TMA "
+                "brought the others"
+            )
 
 
 def _some(kernels: set[str]) -> str:

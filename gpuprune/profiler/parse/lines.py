@@ -17,6 +17,17 @@ _ENCODINGS = (
 _LENIENT_CELL = re.compile(r'(?:^|,)(?:"((?:[^"]|"(?!,|$))*)"(?=,|$)|([^,]*))')
 
 
+def _as_latin(error: UnicodeError) -> tuple[str, int]:
+    """Read bytes that are no UTF-8 as Latin 1: its A0 groups the digits of a French number."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    return error.object[error.start : error.end].decode("latin-1"), error.end
+
+
+_LATIN = "gpuprune-latin"
+codecs.register_error(_LATIN, _as_latin)
+
+
 class Lines:
     """The complete lines of a text file, without their ends.
 
@@ -32,7 +43,7 @@ class Lines:
 
     def __iter__(self) -> Iterator[str]:
         too_long = False
-        with self.path.open(encoding=_encoding(self.path), errors="replace") as file:
+        with self.path.open(encoding=_encoding(self.path), errors=_LATIN) as file:
             while line := file.readline(MAX_LINE):
                 if line.endswith("\n"):
                     if not too_long:
@@ -46,11 +57,15 @@ class Lines:
 
 def split_cells(line: str) -> list[str]:
     """Split a comma-separated line; an unescaped quote inside a cell belongs to it."""
+    if line[:1] == line[-1:] == '"':
+        cells = line[1:-1].split('","')
+        if line.count('"') == 2 * len(cells):
+            return cells  # as nearly all of ncu's, and in a quarter of the time
     try:
         return next(csv.reader((line,), strict=True), [])
     except csv.Error:
-        cells = _LENIENT_CELL.findall(line)
-        return [quoted.replace('""', '"') or bare for quoted, bare in cells]
+        found = _LENIENT_CELL.findall(line)
+        return [quoted.replace('""', '"') or bare for quoted, bare in found]
 
 
 def _encoding(path: Path) -> str:

@@ -13,6 +13,21 @@ _L1_LOAD_SECTORS = "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum"
 _TMA_LOAD_BYTES = "l1tex__m_xbar2l1tex_read_bytes_mem_global_op_tma_ld.sum"
 TMA_LOADS = "smsp__inst_executed_op_tma_ld.sum"
 
+# What the load efficiency of LDG and LDGSTS (cp.async) together follows from.
+COMBINED = tuple(f"{name}{op}.sum" for name in (_BYTES, _SECTORS) for op in ("ld", "ldgsts"))
+
+# Whatever tells that a kernel loads by cp.async: instructions, sectors, requests.
+_ASYNC_LOADS = (
+    f"{_BYTES}ldgsts.sum",
+    f"{_SECTORS}ldgsts.sum",
+    "smsp__inst_executed_op_ldgsts.sum",
+    "sm__sass_inst_executed_op_ldgsts_cache_access.sum",
+    "sm__sass_inst_executed_op_ldgsts_cache_bypass.sum",
+    "sm__sass_l1tex_t_requests_pipe_lsu_mem_global_op_ldgsts.sum",
+    f"{AVERAGE_BYTES}ldgsts.ratio",
+    f"{AVERAGE_BYTES}ldgsts.pct",
+)
+
 # nvprof's own, then ncu's percentage, ratio and largest ratio, and the ratio's two components.
 _EFFICIENCY = {
     op: (
@@ -91,12 +106,15 @@ def quantity(metrics: Mapping[str, float], name: str) -> float | None:
 
 
 def load_efficiency(metrics: Mapping[str, float]) -> float | None:
-    """Compute the share of the transferred bytes that loads (LDG) asked for, in percent.
+    """Compute the share of the transferred bytes that loads asked for, in percent.
 
-    nvprof's own value; or ncu's percentage, its ratio over the largest one, or its two
-    components, whichever is there. None where nothing of it is, never clamped.
+    Where ncu counted bytes and sectors of both, that of LDG and LDGSTS (cp.async) together;
+    else that of LDG alone: ncu's percentage, its ratio over the largest one, or its two
+    components, whichever is there. nvprof's is its own value. None where nothing of it is; never
+    clamped.
     """
-    return _efficiency(metrics, "ld")
+    combined = _combined(metrics)
+    return _efficiency(metrics, "ld") if combined is None else combined
 
 
 def store_efficiency(metrics: Mapping[str, float]) -> float | None:
@@ -104,26 +122,29 @@ def store_efficiency(metrics: Mapping[str, float]) -> float | None:
     return _efficiency(metrics, "st")
 
 
-def combined_load_efficiency(metrics: Mapping[str, float]) -> float | None:
-    """Compute the load efficiency of LDG and LDGSTS (cp.async) together, in percent, or None."""
-    needed = [f"{name}{op}.sum" for name in (_BYTES, _SECTORS) for op in ("ld", "ldgsts")]
-    known = [metrics.get(name) for name in needed]
-    bytes_ld, bytes_ldgsts, sectors_ld, sectors_ldgsts = known
-    if bytes_ld is None or bytes_ldgsts is None or sectors_ld is None or sectors_ldgsts is None:
-        return None
-    return _percent(bytes_ld + bytes_ldgsts, SECTOR_BYTES * (sectors_ld + sectors_ldgsts))
-
-
 def load_coverage(metrics: Mapping[str, float]) -> float | None:
-    """Compute the share of all loaded sectors that the efficiency speaks for, in percent.
+    """Compute the share of all loaded sectors that `load_efficiency` speaks for, in percent.
 
-    LDG and, where counted, LDGSTS sectors over those that L1 saw and those that TMA brought.
+    Its sectors (LDG, and LDGSTS where it is combined) over those that L1 saw and TMA brought.
     """
     counted, seen = metrics.get(f"{_SECTORS}ld.sum"), metrics.get(_L1_LOAD_SECTORS)
     if counted is None or seen is None:
         return None
+    if is_combined(metrics):
+        counted += metrics[f"{_SECTORS}ldgsts.sum"]
     by_tma = metrics.get(_TMA_LOAD_BYTES, 0.0) / SECTOR_BYTES
-    return _percent(counted + metrics.get(f"{_SECTORS}ldgsts.sum", 0.0), seen + by_tma)
+    return _percent(counted, seen + by_tma)
+
+
+def is_combined(metrics: Mapping[str, float]) -> bool:
+    """Say whether `load_efficiency` is that of LDG and LDGSTS together."""
+    return _combined(metrics) is not None
+
+
+def leaves_out_async(metrics: Mapping[str, float]) -> bool:
+    """Say whether the kernel loads by cp.async, and `load_efficiency` does not count that."""
+    loads = any(metrics.get(name, 0.0) > 0 for name in _ASYNC_LOADS)
+    return loads and not is_combined(metrics)
 
 
 def efficiency_in_rule(text: str) -> float | None:
@@ -132,11 +153,26 @@ def efficiency_in_rule(text: str) -> float | None:
     return float(stated[1].replace(",", ".")) / SECTOR_BYTES * 100 if stated else None
 
 
+def _combined(metrics: Mapping[str, float]) -> float | None:
+    """Compute the load efficiency of LDG and LDGSTS, in percent; None where one was not counted.
+
+    None also where there is no LDGSTS: what ncu states of LDG alone is the same then.
+    """
+    by_async = metrics.get(f"{_SECTORS}ldgsts.sum")
+    if not by_async:
+        return None
+    asked, asked_by_async = (metrics.get(f"{_BYTES}{op}.sum") for op in ("ld", "ldgsts"))
+    sectors = metrics.get(f"{_SECTORS}ld.sum")
+    if asked is None or asked_by_async is None or sectors is None:
+        return None
+    return _percent(asked + asked_by_async, SECTOR_BYTES * (sectors + by_async))
+
+
 def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
     nvprof, share, ratio, max_rate, asked, sectors = _EFFICIENCY[op]
     for stated in (nvprof, share):
         if (value := metrics.get(stated)) is not None:
-            return value
+            return value if value >= 0 else None
     if (value := metrics.get(ratio)) is not None:
         return _percent(value, metrics.get(max_rate, SECTOR_BYTES))
     if (value := metrics.get(asked)) is not None:
@@ -146,4 +182,4 @@ def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
 
 def _percent(part: float, whole: float) -> float | None:
     share = 100 * part / whole if whole > 0 else float("nan")
-    return share if isfinite(share) else None
+    return share if isfinite(share) and share >= 0 else None

@@ -1,18 +1,15 @@
 """ncu's comma-separated pages: raw (a launch a row), details and summaries (a metric a row)."""
 
 import re
-from array import array
 from collections.abc import Sequence
+from functools import lru_cache
 from math import isfinite, nan
 
-from gpuprune.profiler.parse.findings import Draft, Findings, Table, profile
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table
 from gpuprune.profiler.parse.lines import split_cells
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.quantities import ncu_factor, scaled
-from gpuprune.profiler.parse.records import Row
-
-NOT_WHOLE = "rows of a table that are not whole were passed over"
 
 # The columns before the metrics of a raw page; the last are those of NVTX ranges.
 _IDENTITY = re.compile(
@@ -33,6 +30,7 @@ def open_table(line: str, findings: Findings) -> Table | None:
     return _Launches(header, findings) if {"ID", "Kernel Name"} <= set(header) else None
 
 
+@lru_cache
 def device_label(name: str, index: str, capability: str) -> str | None:
     """Name a device as nvprof does, `Tesla V100 (0)`, as far as it is known."""
     what = name or (f"CC {capability}" if capability else "")
@@ -51,12 +49,15 @@ class _Launches:
         for at, column in enumerate(header):
             self._at.setdefault(column, at)
         self._first = 1 + max(at for at in self._at.values() if _IDENTITY.fullmatch(header[at]))
-        self._columns = {
-            column: at - self._first
+        columns = [
+            (column, at)
             for column, at in self._at.items()
             if at >= self._first and not column.startswith(_OF_THE_DEVICE)
-        }
+        ]
+        self._kept = [at for _, at in columns]
+        self._device_at = [self._at.get(column) for column in (_DEVICE_NAME, "Device", "CC")]
         self._scaled: list[tuple[int, float]] = []
+        self._launches = findings.begin_launches("ncu", [column for column, _ in columns])
 
     def take(self, line: str) -> bool:
         if not line.startswith('"'):
@@ -69,31 +70,21 @@ class _Launches:
         if launch is not None:
             self._add(launch, cells)
         elif not cells[self._at["ID"]]:
-            factors = enumerate(map(ncu_factor, cells[self._first :]))
+            factors = enumerate(ncu_factor(cells[at]) for at in self._kept)
             self._scaled = [(at, factor) for at, factor in factors if factor != 1]
         return True
 
     def _add(self, launch: int, cells: list[str]) -> None:
-        # A row has up to 800 cells, so this runs in C: most cells have been met before.
-        values = array("d", map(self._findings.numerals.__getitem__, cells[self._first :]))
+        numerals = self._findings.numerals
+        values = [numerals[cells[at]] for at in self._kept]
         for at, factor in self._scaled:
             product = scaled(values[at], factor)
             values[at] = product if isfinite(product) else nan
-        self._findings.kernels.append(
-            profile(
-                kernel=self._findings.name(cells[self._at["Kernel Name"]]),
-                tool="ncu",
-                device=self._device(cells),
-                launch=launch,
-                invocations=None,
-                metrics=Row(self._columns, values),
-            )
-        )
+        kernel = self._findings.name(cells[self._at["Kernel Name"]])
+        self._launches.add(kernel, self._device(cells), launch, values)
 
     def _device(self, cells: list[str]) -> str | None:
-        known = [self._at.get(column) for column in (_DEVICE_NAME, "Device", "CC")]
-        label = device_label(*("" if at is None else cells[at] for at in known))
-        return label and self._findings.name(label)
+        return device_label(*("" if at is None else cells[at] for at in self._device_at))
 
 
 class _Metrics:
@@ -141,11 +132,10 @@ class _Metrics:
         draft = self._findings.drafts.get((self._table, identity))
         if draft is None:
             kernel, index, capability = (cells[at] for at in self._labels)
-            label = device_label("", index, capability)
             draft = Draft(
                 kernel=self._findings.name(kernel or "(all kernels)"),
                 tool="ncu",
-                device=label and self._findings.name(label),
+                device=device_label("", index, capability),
                 launch=launch,
                 invocations=invocations if launch is None else None,
             )
@@ -157,6 +147,7 @@ class _Metrics:
         if label:
             name = self._findings.name(metric_name(section, label, unit))
             values = [self._findings.numerals[cells[at]] for at in self._values]
-            draft.add_scaled(name, ncu_factor(unit), values)
+            other = f"{section}: {label} [{unit}]" if section else None
+            draft.add_scaled(name, ncu_factor(unit), values, other)
         elif (stated := efficiency_in_rule(rule)) is not None:
             draft.stated_pct = stated

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpuprune.errors import GpupruneError
-from gpuprune.profiler.errors import diagnose
+from gpuprune.profiler.errors import diagnose, keep_words
 from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import efficiency_in_rule
@@ -54,6 +54,11 @@ def read_package(path: Path, findings: Findings) -> bool:
     return True
 
 
+def upgrade() -> str:
+    """Say how to come to a newer reader."""
+    return "pip install --upgrade ncu-report" if find_spec(_PACKAGE) else _INSTALL
+
+
 @contextmanager
 def imported_csv(path: Path, findings: Findings) -> Iterator[Path]:
     """Have the machine's ncu write a report's raw page, and give the file it is in.
@@ -72,13 +77,29 @@ def imported_csv(path: Path, findings: Findings) -> Iterator[Path]:
         command = [str(ncu), "--import", str(whole), "--csv", "--page", "raw"]
         command += ["--print-units", "base"]
         plain = {key: value for key, value in os.environ.items() if key != "LC_ALL"}
-        _run(command, plain | {"LC_NUMERIC": "C"}, page, log)
+        ended = _run(command, plain | {"LC_NUMERIC": "C"}, page, log)
         said = log.read_text(errors="replace")[-100_000:]
         with page.open(errors="replace") as file:
             said += file.read(100_000)
-        if (error := diagnose(said, path, command)) is not None:
-            raise error
+        _require_success(path, ncu, ended, said)
         yield page
+
+
+def _require_success(path: Path, ncu: Path, ended: int, said: str) -> None:
+    """Raise GpupruneError where ncu did not read a report; `said` is all that it printed."""
+    hint = f"take an ncu at least as new as the one that wrote {path}, or {_INSTALL}"
+    if ended < 0:
+        message = f"{ncu} was ended by {signal.Signals(-ended).name} while it read {path}"
+        raise GpupruneError(f"{message}; {keep_words(said)}", hint=hint)
+    if not said.strip():
+        raise GpupruneError(f"{ncu} read {path} and printed nothing", hint=hint)
+    known = diagnose(said, path)
+    if known is not None:
+        message = str(known).partition("; its own words: ")[0]
+        raise GpupruneError(f"{message}; {keep_words(said)}", hint=known.hint)
+    if ended and '"Kernel Name"' not in said:
+        message = f"{ncu} could not read {path}: it ended with exit code {ended}"
+        raise GpupruneError(f"{message}; {keep_words(said)}", hint=hint)
 
 
 def _run(command: list[str], environment: Mapping[str, str], out: Path, log: Path) -> int:

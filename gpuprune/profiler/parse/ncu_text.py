@@ -114,7 +114,9 @@ class Page:
         if len(values) == 3:
             low, high, average = values
             values = [average, low, high]
-        self._open_draft().add_scaled(self._findings.name(name), ncu_factor(cells[1]), values)
+        other = f"{self._section}: {cells[0]} [{cells[1]}]"
+        draft = self._open_draft()
+        draft.add_scaled(self._findings.name(name), ncu_factor(cells[1]), values, other)
         return True
 
     def _cells(self, line: str) -> list[str]:

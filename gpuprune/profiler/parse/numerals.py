@@ -46,7 +46,9 @@ class Numerals(dict[str, float]):
         return value
 
     def _read(self, cell: str) -> float:
-        if cell.isdecimal() or (self.decimal == "." and _PLAIN.fullmatch(cell)):
+        if (cell.isascii() and cell.isdecimal()) or (
+            self.decimal == "." and _PLAIN.fullmatch(cell)
+        ):
             value = float(cell)
             return value if isfinite(value) else nan
         cell = cell.strip()
@@ -77,7 +79,8 @@ class Numerals(dict[str, float]):
 
 def counted(text: str) -> int | None:
     """Read a count or an identifier, None where it is none."""
-    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
+    is_count = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+    return int(text) if is_count else None
 
 
 def _value(cell: str, decimal: str) -> float | None:

@@ -11,6 +11,10 @@ _HEADING = re.compile(r"^\s*=+(?:\d+=+)? ([A-Z][A-Za-z ()]+):\s*$")
 _CORRELATION_ID = re.compile(r" \[\d+\]$")
 
 
+# Beside the load efficiency, whose extremes are fields of the record.
+_WITH_EXTREMES = frozenset({"gst_efficiency", "achieved_occupancy"})
+
+
 def note_heading(line: str, findings: Findings) -> bool:
     """Notice where a run begins and which table follows; True where the last table has ended."""
     if _RUN_BEGINS.search(line):
@@ -48,6 +52,9 @@ def add_metric(
     low, high, average = (nvprof_value(cell) for cell in cells)
     if low is not None and high is not None and average is not None:
         draft.add(name, average, low, high)
+        if name in _WITH_EXTREMES and low != high:
+            draft.add(f"{name}.min", low)
+            draft.add(f"{name}.max", high)
     elif any(cell.strip().startswith("<") for cell in cells):
         findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
 

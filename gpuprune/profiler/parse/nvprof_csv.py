@@ -1,16 +1,14 @@
 """nvprof's comma-separated tables: metrics and events, the summary, the trace of launches."""
 
 import re
-from array import array
 from collections.abc import Sequence
 from math import nan
 
-from gpuprune.profiler.parse.findings import Findings, Table, profile
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table
 from gpuprune.profiler.parse.lines import split_cells
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.nvprof import add_metric, add_summary, holds_kernels, kernel_name
 from gpuprune.profiler.parse.quantities import nvprof_value
-from gpuprune.profiler.parse.records import Row
 
 _HEADER = re.compile(r'"(?:Device","(?:Kernel|Context)|Time\(%\)|Type","Time\(%\)|Start)",')
 _NO_METRIC = re.compile(
@@ -60,7 +58,10 @@ class _Metrics:
         if not line.startswith('"'):
             return False
         cells = split_cells(line)
-        if len(cells) != self._width or len(self._at) != 7:
+        if len(cells) != self._width:
+            self._findings.warnings[NOT_WHOLE] += 1
+            return True
+        if len(self._at) != 7:
             return False
         device, kernel, invocations, name, *values = (cells[at] for at in self._at)
         times = counted(invocations)
@@ -123,12 +124,14 @@ class _Launches:
         self._grid = header.index("Grid X") if "Grid X" in header else None
         self._units: list[str] | None = None
         self._kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
-        self._columns = {_metric(header[at]): place for place, at in enumerate(self._kept)}
+        self._launches = findings.begin_launches(
+            "nvprof", [_metric(header[at]) for at in self._kept]
+        )
 
     def take(self, line: str) -> bool:
         cells = split_cells(line)
         if len(cells) != self._width:
-            return False
+            return self._is_torn(line)
         name = kernel_name(cells[self._name])
         if self._units is None:
             if not cells[self._name]:
@@ -141,17 +144,19 @@ class _Launches:
             self._add(name, cells, self._units)
         return True
 
+    def _is_torn(self, line: str) -> bool:
+        """Say that a row has too few cells or too many; what is no row ends the table."""
+        if '"' not in line or self._units is None:
+            return False
+        self._findings.warnings[NOT_WHOLE] += 1
+        return True
+
     def _add(self, name: str, cells: list[str], units: list[str]) -> None:
-        values = array("d", [self._value(cells[at], units[at], name) for at in self._kept])
-        self._findings.kernels.append(
-            profile(
-                kernel=self._findings.name(name),
-                tool="nvprof",
-                device=self._findings.name(cells[self._device]) or None,
-                launch=self._findings.next_launch(),
-                invocations=None,
-                metrics=Row(self._columns, values),
-            )
+        self._launches.add(
+            self._findings.name(name),
+            self._findings.name(cells[self._device]) or None,
+            self._findings.next_launch(),
+            [self._value(cells[at], units[at], name) for at in self._kept],
         )
 
     def _value(self, cell: str, unit: str, kernel: str) -> float:

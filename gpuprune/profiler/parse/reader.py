@@ -2,6 +2,7 @@
 
 import gc
 import re
+import shlex
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,8 +25,12 @@ MAX_SHOWN = 5  # of the cells that could not be read
 MAX_WARNINGS = 20
 
 _OF_A_TOOL = re.compile(r"==(?:[A-Z]+|[0-9]+)==|======== |Available Kernels:|^\s*[0-9]+\. ")
+_PROGRAM = re.compile(
+    r"NVPROF is profiling process \d+, command: (.+)|Connected to process \d+ \((.+)\)"
+)
 _PROGRESS = "==PROF=="  # a line a launch
 _SQLITE = b"SQLite format 3\0"
+_GZIP = b"\x1f\x8b"
 
 
 def read_report(path: Path) -> Report:
@@ -36,6 +41,11 @@ def read_report(path: Path) -> Report:
     what could not be taken as good stands in the report's warnings.
     """
     start = _start_of(path)
+    if start.startswith(_GZIP):
+        raise GpupruneError(
+            f"{path} is compressed",
+            hint=f"unpack it first: gunzip -c {path} | gpuprune profile --from -",
+        )
     with _collector_paused():
         findings = _read_binary(path) if start.startswith(ncu_rep.MAGIC) else _read_text(path)
         kernels = findings.finish()
@@ -77,7 +87,7 @@ def _start_of(path: Path) -> bytes:
 def _read_binary(path: Path) -> Findings:
     findings = Findings()
     by_package = ncu_rep.read_package(path, findings)
-    if by_package and (findings.kernels or find_tool("ncu") is None):
+    if by_package and (findings.parts or find_tool("ncu") is None):
         return findings
     with ncu_rep.imported_csv(path, findings) as page:
         return _read_text(page)
@@ -138,17 +148,17 @@ def _is_between(line: str, findings: Findings) -> bool:
 
 
 def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
-    known = diagnose(findings.log, path)
+    command = collect_command("ncu", program=_program(findings.log))
+    known = diagnose(findings.log, path, shlex.split(command))
     if known is not None:
         return known
-    again = f"capture it again: {collect_command('ncu')}"
+    again = f"capture it again: {command}"
     if not start:
         return GpupruneError(f"{path} is empty", hint=again)
     if start.startswith(ncu_rep.MAGIC):
         return GpupruneError(
             f"{path} is a report of ncu without a kernel that can be read here",
-            hint="it may be cut off, or newer than the installed reader: "
-            "pip install --upgrade ncu-report",
+            hint=f"it may be cut off, or newer than what reads it here: {ncu_rep.upgrade()}",
         )
     if start == _SQLITE:
         return GpupruneError(
@@ -165,6 +175,12 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
         hint="gpuprune reads nvprof's output (text or --csv), ncu's (text, or --csv with "
         "--page raw or details) and .ncu-rep files",
     )
+
+
+def _program(log: str) -> str:
+    """Say which program a log tells of, as far as it does."""
+    found = _PROGRAM.search(log)
+    return next(filter(None, found.groups())).strip() if found else "PROGRAM"
 
 
 def _warnings(findings: Findings) -> Iterator[str]:
