@@ -52,10 +52,17 @@ class Sweep:
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Read what a run file kept; raises TypeError where it is something else."""
-        shape = tuple((rows, cols, batch) for rows, cols, batch in values["shape"])
-        lists = {name: tuple(values[name]) for name in ("rates", "groups", "contenders")}
-        return cls(**{**values, **lists, "shape": shape})
+        """Read what a run file kept.
+
+        Raises GpupruneError, KeyError, TypeError or ValueError where it is something else.
+        """
+        absent = {field.name for field in fields(cls) if field.default is None}
+        shape = ["x".join(map(str, sizes)) for sizes in values["shape"]]
+        parsed: dict[str, Any] = {
+            name: None if value is None and name in absent else _PARSERS[name](value, name)
+            for name, value in {**values, "shape": shape}.items()
+        }
+        return cls(**parsed)
 
 
 def paper() -> Sweep:

@@ -58,7 +58,7 @@ def is_sound_case(case: Case) -> bool:
     )
 
 
-def is_time(value: object) -> bool:
+def is_time(value: Any) -> bool:
     """Whether a value is a number of seconds that something can take."""
     return is_number(value) and _SHORTEST_S <= value <= _LONGEST_S
 

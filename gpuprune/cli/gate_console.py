@@ -15,10 +15,11 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.gate import HEAD, Comparison, Measured, Say, Side
 from gpuprune.regression import Incomparable, MeasurementFailed
-from gpuprune.regression.baseline import Baseline, write_whole
+from gpuprune.regression.baseline import Baseline
 from gpuprune.regression.efficiency import judge_efficiency, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.regression.verdict import Verdict
+from gpuprune.storage import write_whole
 
 _CONFIRMING = 1  # seed of the orders of cells of runs that confirm; 0 is that of the first
 

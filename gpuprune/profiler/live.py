@@ -16,13 +16,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from gpuprune.errors import GpupruneError
+from gpuprune.process import ending_on_signals, run_watched
 from gpuprune.profiler import command
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.errors import complaints, diagnose_live, keep_words
 from gpuprune.profiler.parse import KernelProfile, Report, read_report
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import load_coverage
-from gpuprune.profiler.process import ending_on_sigterm, run_watched
 from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
 from gpuprune.records import Case
 
@@ -87,7 +87,7 @@ def profile_live(
     if keep is not None:
         _require_new(keep, profiler)
     with (
-        ending_on_sigterm(),
+        ending_on_signals(),
         TemporaryDirectory(prefix="gpuprune-") as name,  # only this user may enter it
     ):
         folder = Path(name)

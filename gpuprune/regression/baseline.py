@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, Self
@@ -11,10 +11,13 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Contract, Result, Run
 from gpuprune.regression import Incomparable
-from gpuprune.regression.arm import Arm, Cell, require_time
+from gpuprune.regression.arm import Arm, Cell, name_of, require_time
+from gpuprune.regression.efficiency import checked
+from gpuprune.soundness import environment_fault, is_sound_case, is_time
 from gpuprune.storage import write_whole
 
 SCHEMA = 3  # 1 had neither profile figures nor what was accepted, 2 no digest of a mask
+_PATTERNS_SINCE = 3
 _MOST_FILE_BYTES = 256 << 20
 _RECORD_AGAIN = "record it again: gpuprune baseline record -o FILE"
 
@@ -31,12 +34,18 @@ class Conditions:
 
     @classmethod
     def of(cls, run: Run) -> Self:
-        """Take the conditions of a run."""
+        """Take the conditions of a run; raises GpupruneError where it does not tell them."""
         configuration, environment = dict(run.configuration), run.environment
-        for name in ("rates", "groups", "shape"):  # runs shuffle them
-            configuration[name] = sorted(configuration[name])
-        if configuration["device"] == "auto":
-            configuration["device"] = environment["device"]
+        try:
+            for name in ("rates", "groups", "shape"):  # runs shuffle them
+                configuration[name] = sorted(configuration[name])
+            if configuration["device"] == "auto":
+                configuration["device"] = environment["device"]
+        except (KeyError, TypeError) as error:
+            raise GpupruneError(
+                f"the run that began {run.started} has no configuration of a sweep: {error}",
+                hint="give a file as `gpuprune bench --output` wrote it",
+            ) from None
         configuration["threads"] = environment["threads"]
         return cls(
             version=run.version,
@@ -77,7 +86,7 @@ class Baseline:
         """Read the file; raises Incomparable for whatever is no baseline that can be used."""
         try:
             return cls._parse(_migrate(_read(path), path))
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             what = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise Incomparable(f"{path} is damaged: {what}", hint=_RECORD_AGAIN) from None
         except Incomparable:
@@ -87,14 +96,15 @@ class Baseline:
 
     @classmethod
     def _parse(cls, table: dict[str, Any]) -> Self:
-        conditions = dict(table["conditions"])
-        contract = Contract(**conditions.pop("contract"))
         found = cls(
-            recorded=str(table["recorded"]),
-            conditions=Conditions(contract=contract, **conditions),
-            arm=_parse_arm(table["runs"], table["cells"]),
-            profile=tuple(dict(row) for row in table["profile"]),
-            accepted=tuple(dict(entry) for entry in table["accepted"]),
+            recorded=_text_of(table["recorded"]),
+            conditions=_parse_conditions(table["conditions"]),
+            arm=_parse_arm(table),
+            profile=tuple(checked(row) for row in table["profile"]),
+            accepted=tuple(
+                {name: _text_of(entry[name]) for name in ("on", "reason")}
+                for entry in table["accepted"]
+            ),
         )
         _ = found.conditions.sweep  # which is where a wrong type shows
         return found
@@ -121,8 +131,14 @@ def baseline_of(
     profile: Sequence[Mapping[str, Any]] = (),
     disturbed_too: bool = False,
 ) -> Baseline:
-    """Make a baseline of fresh runs of one sweep on one machine."""
+    """Make a baseline of fresh runs of one sweep on one machine; raises GpupruneError."""
     arm = Arm.of([results for _, results in runs], disturbed_too=disturbed_too)
+    for cell in arm.timed():
+        if cell not in arm.patterns:
+            raise GpupruneError(
+                f"the runs do not tell which weights {name_of(cell)} kept",
+                hint="measure them again; they are of an older gpuprune",
+            )
     return Baseline(
         recorded=datetime.now().astimezone().isoformat(timespec="seconds"),
         conditions=Conditions.of(runs[0][0]),
@@ -162,26 +178,56 @@ def _migrate(table: dict[str, Any], path: Path) -> dict[str, Any]:
             f"{path} has schema {schema}, and this gpuprune reads up to {SCHEMA}",
             hint="check with a newer gpuprune: pip install --upgrade gpuprune",
         )
-    cells = [{"pattern": None, **row} for row in table["cells"]]
-    return {"profile": [], "accepted": [], **table, "cells": cells}
+    if schema < _PATTERNS_SINCE:
+        cells = [{"pattern": None, **row} for row in table["cells"]]
+        table = {"profile": [], "accepted": [], **table, "cells": cells}
+    return table
 
 
-def _parse_arm(runs: int, rows: Sequence[Mapping[str, Any]]) -> Arm:
+def _parse_conditions(table: Mapping[str, Any]) -> Conditions:
+    values = dict(table)
+    contract = values.pop("contract")
+    # Whatever is left out would agree with any candidate.
+    if missing := {field.name for field in fields(Contract)} - contract.keys():
+        raise ValueError(f"its contract lacks {', '.join(sorted(missing))}")
+    found = Conditions(contract=Contract(**contract), **values)
+    if fault := environment_fault(found.environment):
+        raise ValueError(fault)
+    if not is_time(found.resolution_s):
+        raise ValueError(f"a clock with a resolution of {found.resolution_s} s")
+    _text_of(found.version)
+    return found
+
+
+def _parse_arm(table: Mapping[str, Any]) -> Arm:
+    runs = table["runs"]
     times: dict[Cell, tuple[float | None, ...]] = {}
     faults, patterns = {}, {}
-    for row in rows:
-        cell = (Case(**row["case"]), str(row["contender"]))
+    for row in table["cells"]:
+        cell = (Case(**row["case"]), _text_of(row["contender"]))
+        if not is_sound_case(cell[0]):
+            raise ValueError(f"no case is {row['case']}")
+        if cell in times:
+            raise ValueError(f"{name_of(cell)} stands in it twice")
         seconds = row["median_s"]
         if len(seconds) != runs:
             raise ValueError(f"a cell has {len(seconds)} times, and there were {runs} runs")
         times[cell] = tuple(one if one is None else require_time(one, cell) for one in seconds)
         if row["fault"] is not None:
-            faults[cell] = str(row["fault"])
+            faults[cell] = _text_of(row["fault"])
         if row["pattern"] is not None:
-            patterns[cell] = str(row["pattern"])
+            patterns[cell] = _text_of(row["pattern"])
+        elif any(times[cell]) and table["schema"] >= _PATTERNS_SINCE:
+            raise ValueError(f"{name_of(cell)} has a time and no pattern")
     if not any(any(seconds) for seconds in times.values()):
         raise ValueError("it holds no time")
     return Arm(runs=runs, times=times, faults=faults, wrong=frozenset(), patterns=patterns)
+
+
+def _text_of(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.80} is no text")
+    return value
 
 
 def _cell_rows(arm: Arm) -> list[dict[str, Any]]:

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from gpuprune.config import Sweep
 from gpuprune.regression import Incomparable
-from gpuprune.regression.arm import Arm
+from gpuprune.regression.arm import Arm, name_of
 from gpuprune.regression.baseline import Conditions
 
 # What makes a time another time, whatever the code does.
@@ -17,6 +18,7 @@ _SUSPECTS = (
     "node", "system", "python", "driver", "cuda_driver", "cuda_runtime", "cublas", "cusparse",
     "max_sm_clock_hz", "max_memory_clock_hz", "waiting_threads",
 )  # fmt: skip
+_DEFAULTS = asdict(Sweep(rates=()))
 
 
 def require_comparable(base: Conditions, candidate: Conditions) -> None:
@@ -30,14 +32,17 @@ def require_comparable(base: Conditions, candidate: Conditions) -> None:
 
 
 def require_same_patterns(base: Arm, candidate: Arm) -> None:
-    """Raise Incomparable where the same case was pruned to other weights."""
+    """Raise Incomparable where the same case was pruned to other weights.
+
+    A candidate that does not say which were kept has none that are known to be the same; only a
+    base that is too old to say it is let pass.
+    """
     for cell, pattern in base.patterns.items():
-        other = candidate.patterns.get(cell, pattern)
-        if other != pattern:
-            case, _ = cell
+        other = candidate.patterns.get(cell)
+        if other != pattern and (other is not None or any(candidate.times.get(cell, ()))):
             raise Incomparable(
-                f"at rate {case.rate:g}, group {case.group} the two sides kept other weights "
-                f"(pattern {pattern} in the baseline, {other} in the candidate)",
+                f"the two sides kept other weights of {name_of(cell)} "
+                f"(pattern {pattern} in the baseline, {_told(other)} in the candidate)",
                 hint="the pruning itself changed: record another baseline",
             )
 
@@ -62,11 +67,14 @@ def _differences(base: Conditions, candidate: Conditions) -> Iterator[str]:
     now: Mapping[str, Any] = candidate.configuration
     for name in _MACHINE:
         yield from _difference(name, base.environment, candidate.environment)
-    for name in was:
+    # An option that one side does not know was at its default there; one that is taken out of a
+    # file still has to agree.
+    sides = [{**_DEFAULTS, **side} for side in (was, now)]
+    for name in dict.fromkeys([*sides[0], *sides[1]]):
         if name not in (*_CELLS, "device", "threads"):
-            yield from _difference(name, was, now)
+            yield from _difference(name, *sides)
     contracts = [asdict(side.contract) for side in (base, candidate)]
-    for name in contracts[0].keys() - now.keys():
+    for name in contracts[0].keys() - sides[0].keys():
         yield from _difference(name, *contracts)
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression.verdict import Verdict, Word
+from gpuprune.soundness import is_number, is_sound_case
 
 Row = dict[str, Any]
 
@@ -25,7 +26,26 @@ def read_profile(path: Path) -> list[Row]:
 
     Raises GpupruneError for what they are not.
     """
-    return [{name: row.get(name) for name in (*_KEPT, _FIGURE)} for row in read_rows(path)]
+    kept = [{name: row.get(name) for name in (*_KEPT, _FIGURE)} for row in read_rows(path)]
+    try:
+        return [checked(row) for row in kept]
+    except (TypeError, ValueError) as error:
+        raise GpupruneError(f"{path} holds no profile figures: {error}", hint=_HINT) from None
+
+
+def checked(row: Mapping[str, Any]) -> Row:
+    """Return what a baseline keeps of a row; raises KeyError, TypeError, ValueError."""
+    found = {name: row[name] for name in (*_KEPT, _FIGURE)}
+    figure, names = found[_FIGURE], _KEPT[: -len(_LAYER)]
+    if not all(found[name] is None or isinstance(found[name], str) for name in names):
+        raise ValueError("a name is no text")
+    if found["rate"] is not None and not is_sound_case(_case(found)):
+        raise ValueError(f"no case has rate {found['rate']}, group {found['group']}")
+    # nvprof counts the bytes of every lane, and lanes that read the same one add up to more.
+    most = inf if found["gld_definition"] == "nvprof" else 100.0
+    if figure is not None and not (is_number(figure) and 0 <= figure <= most):
+        raise ValueError(f"an efficiency of {figure} %")
+    return found
 
 
 def read_rows(path: Path) -> list[Row]:
@@ -80,7 +100,7 @@ def _judge(
     key: Sequence[Any], was: float | None, now: float | None, most_points: float
 ) -> Verdict:
     row = dict(zip(_KEPT, key, strict=True))
-    case = Case(**{name: row[name] for name in _LAYER}) if row["rate"] is not None else None
+    case = None if row["rate"] is None else _case(row)
     name = row["contender"] or row["kernel"] or f"predicted {row['mapping']}"
     word: Word
     if was is None or now is None:
@@ -98,3 +118,7 @@ def _judge(
         reason=f"load efficiency was {was:.1f} % and is {now:.1f} %; {most_points:g} points count",
         threshold=most_points / 100,
     )
+
+
+def _case(row: Mapping[str, Any]) -> Case:
+    return Case(**{name: row[name] for name in _LAYER})

@@ -75,7 +75,8 @@ def _judge_contenders(shifts: Mapping[str, tuple[Floats, Floats]], terms: Terms)
         return []
     dense = [medians(side) for side in shifts[BASELINE]]
     itself = estimate(dense[0][:, None], dense[1][:, None], alike=False)
-    (device,) = _verdicts(itself, _thresholds(itself, terms), "device", [(None, BASELINE)])
+    about = [(None, BASELINE)]
+    (device,) = _verdicts(itself, _thresholds(itself, terms), "device", about, None)
     verdicts = [device if terms.paired else _at_most_unsure(device)]
     others = [name for name in shifts if name != BASELINE]
     if others:
@@ -86,7 +87,7 @@ def _judge_contenders(shifts: Mapping[str, tuple[Floats, Floats]], terms: Terms)
         ]
         found = estimate(*sides, alike=False)
         about = [(None, name) for name in others]
-        verdicts += _verdicts(found, _thresholds(found, terms), "contender", about)
+        verdicts += _verdicts(found, _thresholds(found, terms), "contender", about, "dense")
     return verdicts
 
 
@@ -99,8 +100,10 @@ def _judge_cells(
 ) -> list[Verdict]:
     if len(cells) > _CONTROLS:
         controls = [medians_of_others(side) for side in shifts[name]]
+        control = "its contender's other cells"
     elif name != BASELINE and BASELINE in shifts:
         controls = [medians(side)[:, None] for side in shifts[BASELINE]]
+        control = "dense"
     else:
         return []  # nothing to tell them apart from
     found = estimate(
@@ -110,7 +113,7 @@ def _judge_cells(
     seconds = np.array([median(filter(None, base.times[cell])) for cell in cells])
     least_s = max(_LEAST_CHANGE_S, 2 * terms.resolution_s)
     thresholds = np.maximum(_thresholds(found, terms), np.log1p(least_s / seconds))
-    return _verdicts(found, thresholds, "cell", cells)
+    return _verdicts(found, thresholds, "cell", cells, control)
 
 
 def _thresholds(found: Estimates, terms: Terms) -> Floats:
@@ -120,35 +123,44 @@ def _thresholds(found: Estimates, terms: Terms) -> Floats:
 
 
 def _verdicts(
-    found: Estimates, thresholds: Floats, level: Level, about: Sequence[tuple[Case | None, str]]
+    found: Estimates,
+    thresholds: Floats,
+    level: Level,
+    about: Sequence[tuple[Case | None, str]],
+    control: str | None,
 ) -> list[Verdict]:
+    shared = {"level": level, "control": control}
     return [
-        _verdict(found, i, float(thresholds[i]), {"level": level, "case": case, "contender": name})
+        _verdict(found, i, float(thresholds[i]), {**shared, "case": case, "contender": name})
         for i, (case, name) in enumerate(about)
     ]
 
 
 def _verdict(found: Estimates, i: int, threshold: float, about: dict[str, Any]) -> Verdict:
     runs = {"baseline": int(found.base_runs[i]), "candidate": int(found.candidate_runs[i])}
-    if few := [f"the {side} has fewer than two runs" for side, count in runs.items() if count < 2]:
-        more = FEWEST_RUNS["candidate"] - 1
-        reason = f"{few[0]}, and one says nothing of the next"
+    if few := [side for side, count in runs.items() if count < 2]:
+        # More runs of the candidate tell nothing of a baseline's noise.
+        more = None if "baseline" in few else FEWEST_RUNS["candidate"] - 1
+        reason = f"the {few[0]} has fewer than two runs, and one says nothing of the next"
         return Verdict(**about, verdict="UNSURE", reason=reason, more_runs=more)
     change, half = float(found.change[i]), float(found.half_width(i))
     # Of hundreds of cells whose code is the same none may stand out by chance.
-    stands_out = abs(change) > max(threshold, found.half_width(i, among=found.change.size))
+    joint = float(found.half_width(i, among=found.change.size))
+    stands_out = abs(change) > max(threshold, joint)
     low, high = float(np.expm1(change - half)), float(np.expm1(change + half))
+    relative = f" relative to {about['control']}" if about["control"] else ""
     more_runs = None
     word: Word
     if stands_out and change > 0:
-        word, reason = "SLOW", f"slower by at least {_percent(low)}"
+        word, reason = "SLOW", f"slower by at least {_percent(low)}{relative}"
     elif stands_out and change < 0:
-        word, reason = "FAST", f"faster by at least {_percent(-high)}"
+        word, reason = "FAST", f"faster by at least {_percent(-high)}{relative}"
     elif abs(change) + half < threshold:
-        word, reason = "SAME", "too small a change to count"
+        word, reason = "SAME", f"too small a change{relative} to count"
     else:
         word, more_runs = "UNSURE", _more_runs(found, i, abs(change), threshold)
-        reason = f"further runs that would settle it: {more_runs or f'over {_MOST_RUNS}'}"
+        reason = _doubt(change, threshold, joint, relative, found.change.size)
+        reason += f"; further runs that would settle it: {more_runs or f'over {_MOST_RUNS}'}"
     return Verdict(
         **about,
         verdict=word,
@@ -160,6 +172,19 @@ def _verdict(found: Estimates, i: int, threshold: float, about: dict[str, Any]) 
         noise=float(found.noise[i]),
         visible=float(np.expm1(found.visible(i, threshold))),
         more_runs=more_runs,
+    )
+
+
+def _doubt(change: float, threshold: float, joint: float, relative: str, among: int) -> str:
+    """Say what keeps a change from being SLOW or FAST, or from being the same."""
+    if abs(change) <= threshold:
+        return f"noise hides whether it changed{relative}"
+    word = "slower" if change > 0 else "faster"
+    bound = np.expm1(change - joint if change > 0 else change + joint)
+    together = f" for {among} together" if among > 1 else ""
+    return (
+        f"{word}{relative}, but perhaps by chance: the 99 % bound{together} is "
+        f"{100 * bound:+.1f} %, on the other side of zero"
     )
 
 

@@ -21,6 +21,7 @@ class Verdict:
     low: float | None = None  # of an interval that holds for all of a level together
     high: float | None = None
     reason: str
+    control: str | None = None  # what the change is relative to, None for nothing
     threshold: float | None = None  # what the change has to pass
     noise: float | None = None  # standard deviation between runs
     visible: float | None = None  # the change that would be found 95 times in 100
@@ -31,6 +32,15 @@ class Verdict:
     def fails(self) -> bool:
         """Whether a job with this verdict fails."""
         return self.verdict in ("SLOW", "MISSING")
+
+    @property
+    def may_be_slower(self) -> bool:
+        """Whether more than the threshold cannot be excluded, or a decision was lost."""
+        if self.fails or self.flipped:
+            return True
+        if self.verdict != "UNSURE":
+            return False
+        return self.high is None or not self.high <= (self.threshold or 0.0)
 
     @property
     def key(self) -> tuple[Level, str, Case | None]:

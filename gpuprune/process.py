@@ -14,6 +14,7 @@ from typing import NoReturn
 from gpuprune.errors import GpupruneError
 
 _LOOK_EVERY_S = 0.1
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
 _GRACE_S = 5.0  # between asking a program to end and ending it
 
 
@@ -57,13 +58,13 @@ def run_watched(
                 return None
         return process.returncode
     finally:
-        _end(process)
+        end_group(process)
         has_moved()
 
 
 @contextmanager
-def ending_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM unwind as Ctrl-C does: programs are ended, and temporary folders removed."""
+def ending_on_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind as Ctrl-C does: programs end, temporary folders go."""
 
     def leave(number: int, frame: FrameType | None) -> NoReturn:
         raise SystemExit(128 + number)
@@ -71,14 +72,16 @@ def ending_on_sigterm() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread hears signals
         return
-    previous = signal.signal(signal.SIGTERM, leave)
+    heard = [one for one in _ENDING if signal.getsignal(one) != signal.SIG_IGN]  # as under nohup
+    previous = {one: signal.signal(one, leave) for one in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for one, handler in previous.items():
+            signal.signal(one, handler)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end_group(process: subprocess.Popen[bytes]) -> None:
     """End a process and its children; does nothing where all of them have ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
