@@ -9,7 +9,7 @@ from gpuprune import report
 from gpuprune.gate import Comparison
 from gpuprune.records import Case
 from gpuprune.regression.verdict import Verdict, Word
-from gpuprune.units import format_percent, format_seconds
+from gpuprune.units import format_count, format_percent, format_seconds
 
 Row = dict[str, Any]
 
@@ -17,6 +17,10 @@ Row = dict[str, Any]
 SUMMARY_BYTES = 900 << 10
 COMMENT_BYTES = 60 << 10
 _MOST_ANNOTATIONS = 10  # of which GitHub shows of one step
+
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+# What a file must begin with for being taken as an earlier one of ours, and written over.
+JUNIT_BEGINNING = f'{_DECLARATION}<testsuite name="gpuprune check" '.encode()
 
 _ORDER: tuple[Word, ...] = ("SLOW", "MISSING", "UNSURE", "NEW", "FAST", "SAME")
 _HEADERS = ("verdict", "what", "rate", "group", "change", "from", "to", "reason")
@@ -33,7 +37,8 @@ def summary(
     comparison: Comparison, *, markdown: bool = False, most_bytes: int | None = None
 ) -> str:
     """Lay out what changed for people, the worst first; at most so many bytes of UTF-8."""
-    changed = ordered([one for one in comparison.verdicts if one.verdict != "SAME"])
+    told = [one for one in comparison.verdicts if one.verdict != "SAME" or one.flipped]
+    changed = ordered(told)
     shown = len(changed)
     while True:
         text = _summary(comparison, changed[:shown], len(changed) - shown, markdown)
@@ -48,7 +53,7 @@ def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
     return sorted(
         verdicts,
         key=lambda one: (
-            not (one.flipped and one.fails),
+            not one.flipped,
             _ORDER.index(one.verdict),
             levels.index(one.level),
             -round(abs(one.change or 0.0), 3),  # as it shows; otherwise in the table's order
@@ -56,40 +61,52 @@ def ordered(verdicts: Iterable[Verdict]) -> list[Verdict]:
     )
 
 
-def annotations(verdicts: Iterable[Verdict]) -> list[str]:
-    """Write workflow commands for GitHub; at most ten, the last of which counts the rest."""
-    failing = [one for one in ordered(verdicts) if one.fails]
-    lines = [_annotation(f"gpuprune: {one.verdict}", _sentence(one)) for one in failing]
+def annotations(comparison: Comparison) -> list[str]:
+    """Write workflow commands for GitHub; at most ten, the last of which counts the rest.
+
+    What fails is an error, a decision that flipped and does not fail a warning.
+    """
+    told = [one for one in ordered(comparison.verdicts) if comparison.fails(one) or one.flipped]
+    lines = [
+        _annotation(
+            "error" if comparison.fails(one) else "warning",
+            f"gpuprune: {one.verdict}",
+            _sentence(one),
+        )
+        for one in told
+    ]
     if len(lines) > _MOST_ANNOTATIONS:
         kept = _MOST_ANNOTATIONS - 1
-        more = f"and {len(lines) - kept} more, see the summary of the job"
-        lines = [*lines[:kept], _annotation("gpuprune", more)]
+        rest = told[kept:]
+        kind = "error" if any(map(comparison.fails, rest)) else "warning"
+        more = f"and {len(rest)} more, see the summary of the job"
+        lines = [*lines[:kept], _annotation(kind, "gpuprune", more)]
     return lines
 
 
-def junit(verdicts: Sequence[Verdict]) -> str:
+def junit(comparison: Comparison) -> str:
     """Write JUnit XML, a test case a verdict."""
-    count = Counter(one.verdict for one in verdicts)
-    failures = sum(one.fails for one in verdicts)
+    cases = [(one, comparison.fails(one)) for one in comparison.verdicts]
+    skipped = sum(one.verdict == "UNSURE" and not fails for one, fails in cases)
     suite = ElementTree.Element(
         "testsuite",
         name="gpuprune check",
-        tests=str(len(verdicts)),
-        failures=str(failures),
+        tests=str(len(cases)),
+        failures=str(sum(fails for _, fails in cases)),
         errors="0",
-        skipped=str(count["UNSURE"]),
+        skipped=str(skipped),
     )
-    for one in verdicts:
+    for one, fails in cases:
         case = ElementTree.SubElement(
             suite, "testcase", classname=f"gpuprune.{one.level}", name=_name(one)
         )
         message = report.printable(one.reason)
-        if one.fails:
+        if fails:
             ElementTree.SubElement(case, "failure", type=one.verdict, message=message)
         elif one.verdict == "UNSURE":
             ElementTree.SubElement(case, "skipped", message=message)
     ElementTree.indent(suite)
-    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+    return f"{_DECLARATION}{ElementTree.tostring(suite, encoding='unicode')}\n"
 
 
 def explain(comparison: Comparison, verdict: Verdict) -> str:
@@ -112,16 +129,17 @@ def explain(comparison: Comparison, verdict: Verdict) -> str:
             lines.append(f"  {name}: {shown or 'not measured'}")
             if cell in arm.faults:
                 lines.append(f"    {report.printable(arm.faults[cell])}")
-    lines.append(f"  {_CONTROLS[verdict.level]}")
+    if verdict.level == "profile":
+        lines.append("  Held against the figure that the baseline keeps.")
+    elif verdict.control:
+        lines.append(f"  Held against {verdict.control}, in the same run.")
     return "\n".join(lines)
 
 
-_CONTROLS = {
-    "cell": "Held against the other cells of its contender in the same run.",
-    "contender": "Held against dense in the same run, over all cells.",
-    "device": "Dense against itself, over all cells.",
-    "profile": "Held against the figure that the baseline keeps.",
-}
+_RELATIVE = (
+    "A cell's change is relative to its contender's other cells, a contender's to dense: "
+    "what a whole run does to everybody is no change."
+)
 
 
 def _row(verdict: Verdict, with_layer: bool) -> Row:
@@ -155,6 +173,11 @@ def _summary(
         several = len(_layers(shown)) > 1
         table = [_cells(one, several) for one in shown]
         parts.append(report.table(_HEADERS, table, markdown, left=_LEFT))
+        if any(one.level in ("cell", "contender") and one.change is not None for one in shown):
+            parts.append(_RELATIVE)
+    if comparison.holes:
+        holes = "; ".join(comparison.holes)
+        parts.append(f"Incomplete: {report.printable(holes)}.")
     if left_out:
         parts.append(f"And {left_out} more, less bad: --format csv or json.")
     return "\n\n".join(parts)
@@ -163,12 +186,26 @@ def _summary(
 def _outcome(comparison: Comparison, markdown: bool) -> str:
     count = Counter(one.verdict for one in comparison.verdicts)
     counts = ", ".join(f"{count[word]} {word}" for word in _ORDER if count[word])
-    failing = sum(one.fails for one in comparison.verdicts)
-    verdict = "A regression" if failing else "No regression"
-    sides = f"{comparison.candidate.runs} runs against {comparison.base.runs}"
+    sides = f"{format_count(comparison.candidate.runs, 'run')} against {comparison.base.runs}"
     floor = format_percent(comparison.terms.floor, 0)
-    line = f"{verdict}: {counts} ({sides}, floor {floor})."
+    line = f"{_headline(comparison)}: {counts} ({sides}, floor {floor})."
     return f"**{line}**" if markdown else line
+
+
+def _headline(comparison: Comparison) -> str:
+    found = comparison.verdicts
+    if any(one.fails for one in found):
+        return "A regression"
+    parts = ["No regression"]
+    if any(map(comparison.fails, found)):
+        parts = ["Failed, though no regression is certain: with --strict UNSURE fails as well"]
+    if flipped := sum(one.flipped for one in found):
+        decisions = "a decision" if flipped == 1 else f"{flipped} decisions"
+        parts.append(f"but {decisions} flipped: sparse no longer beats dense")
+    for one in found:
+        if one.level == "device" and one.change and abs(one.change) > (one.threshold or 0.0):
+            parts.append(f"but dense itself moved by {_signed(one.change)}")
+    return ", ".join(parts)
 
 
 def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
@@ -201,8 +238,9 @@ def _sentence(verdict: Verdict) -> str:
     return f"{_name(verdict)}{change}: {verdict.reason}"
 
 
-def _annotation(title: str, message: str) -> str:
-    return f"::error title={_command_value(title, property_too=True)}::{_command_value(message)}"
+def _annotation(kind: str, title: str, message: str) -> str:
+    title = _command_value(title, property_too=True)
+    return f"::{kind} title={title}::{_command_value(message)}"
 
 
 def _command_value(text: str, *, property_too: bool = False) -> str:

@@ -147,7 +147,9 @@ def test_a_value_that_no_run_holds_is_refused(tmp_path, field, value):
 )
 def test_a_machine_that_no_run_describes_is_refused(tmp_path, changes):
     path = write_run(tmp_path / "run.jsonl", run=made_run(**changes))
-    with pytest.raises(GpupruneError, match="the machine that it describes has a value of another kind"):
+    with pytest.raises(
+        GpupruneError, match="the machine that it describes has a value of another kind"
+    ):
         read([path])
 
 

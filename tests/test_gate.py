@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from gpuprune import config, gate, verdicts
+from gpuprune import config, fresh, gate, verdicts
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression import MeasurementFailed
@@ -52,7 +52,7 @@ def test_only_what_fresh_runs_find_again_stays_slow():
 
 def test_every_run_has_another_order_of_cells_and_the_same_sweep():
     sweep = config.load(None, config.paper(), {"shape": "64x64x5,32x32x5", "samples": 3})
-    orders = [gate.bench_arguments(sweep, order(seed)) for seed in range(4)]
+    orders = [fresh.bench_arguments(sweep, order(seed)) for seed in range(4)]
     options = [dict(zip(one[::2], one[1::2], strict=True)) for one in orders]
     assert len({one["--rates"] for one in options}) == 4
     assert len({one["--groups"] for one in options}) == 4
@@ -69,7 +69,7 @@ def test_every_run_has_another_order_of_cells_and_the_same_sweep():
 
 def test_weights_are_passed_on_without_a_shape():
     sweep = replace(config.paper(), weights="w.npz::a", tensor="*", as_is=True)
-    arguments = gate.bench_arguments(sweep, order())
+    arguments = fresh.bench_arguments(sweep, order())
     assert "--as-is" in arguments
     assert not {"--shape", "--rates", "--groups"} & set(arguments)
     assert arguments[arguments.index("--weights") + 1] == "w.npz::a"
@@ -78,7 +78,7 @@ def test_weights_are_passed_on_without_a_shape():
 def test_what_a_run_refuses_is_passed_on(tmp_path):
     refused = replace(config.quick(), device="tpu")
     with pytest.raises(GpupruneError, match="unknown device 'tpu'") as error:
-        gate.fresh_runs(refused, [gate.HEAD], 1, lambda text: None)
+        fresh.fresh_runs(refused, [fresh.HEAD], 1, lambda text: None)
     assert "cuda:N" in error.value.hint
 
 
@@ -86,9 +86,9 @@ def test_a_run_that_dies_is_a_failed_measurement(tmp_path):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho something >&2\nexit 9\n")
     python.chmod(0o755)
-    broken = gate.Side(name="base", interpreter=str(python))
+    broken = fresh.Side(name="base", interpreter=str(python))
     with pytest.raises(MeasurementFailed, match="exit code 9: something"):
-        gate.fresh_runs(config.quick(), [broken], 1, lambda text: None)
+        fresh.fresh_runs(config.quick(), [broken], 1, lambda text: None)
 
 
 def test_flipped_decisions_come_first_then_what_is_worst():
@@ -118,22 +118,22 @@ def test_markdown_for_a_comment_stays_under_its_limit_and_keeps_the_worst():
 
 
 def test_annotations_are_ten_at_most():
-    lines = verdicts.annotations([verdict(rate=i / 100) for i in range(30)])
+    lines = verdicts.annotations(comparison(*(verdict(rate=i / 100) for i in range(30))))
     assert len(lines) == 10
     assert lines[-1] == "::error title=gpuprune::and 21 more, see the summary of the job"
-    assert verdicts.annotations([verdict("UNSURE"), verdict("SAME")]) == []
+    assert verdicts.annotations(comparison(verdict("UNSURE"), verdict("SAME"))) == []
 
 
 def test_names_cannot_begin_commands_or_break_tables():
     evil = Case(rows=1, cols=1, batch=1, rate=0.9, group=8, weights="f::a|b\n::error::x\x1b[31m<")
     found = [verdict(case=evil, reason="no\n::error::y"), verdict()]
-    for line in verdicts.annotations(found):
+    for line in verdicts.annotations(comparison(*found)):
         assert "\n" not in line
     for markdown in (True, False):
         text = verdicts.summary(comparison(*found), markdown=markdown)
         assert "\n::error::" not in text
         assert "\x1b" not in text
-    assert "\x1b" not in verdicts.junit(found)
+    assert "\x1b" not in verdicts.junit(comparison(*found))
     assert "\n::error" not in verdicts.explain(comparison(*found), found[0])
 
 

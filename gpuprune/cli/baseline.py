@@ -26,6 +26,13 @@ PROFILE = options.option(
     metavar="FILE",
     help="Load efficiencies: what `gpuprune profile --format json` printed.",
 )
+MAX_POINTS = options.option(
+    "--max-points",
+    type=options.FiniteRange(0, 100),
+    default=2.0,
+    show_default=True,
+    help="By which a load efficiency may fall.",
+)
 
 EXAMPLES = """\b
 Examples:
@@ -65,7 +72,10 @@ def baseline() -> None:
 @FORCE
 @options.sweep
 @options.quiet
+@click.pass_context
 def record(
+    context: click.Context,
+    /,
     output: Path,
     runs: int,
     run_files: tuple[Path, ...],
@@ -82,6 +92,9 @@ def record(
     """
     from gpuprune.cli import baseline_console, gate_console
 
+    if run_files:
+        kept = {"output", "run_files", "profile", "force", "quiet"}
+        options.refuse(context, context.params.keys() - kept, "with --run")
     sweep = gate_console.sweep_asked(config, quick, asked)
     baseline_console.record(
         output, sweep, runs, run_files, profile=profile, force=force, say=gate_console.say(quiet)
@@ -100,9 +113,14 @@ def show(file: Path, output_format: Any) -> None:
 
 @baseline.command(epilog=UPDATE_EXAMPLES)
 @FILE
-@RUNS
+@options.option(
+    "--runs",
+    type=click.IntRange(1),
+    help="Fresh processes.  [default: as many as the baseline has, at least 5]",
+)
 @RUN
 @PROFILE
+@MAX_POINTS
 @FORCE
 @click.option(
     "--accept-slower",
@@ -116,25 +134,33 @@ def update(
     context: click.Context,
     /,
     file: Path,
-    runs: int,
+    runs: int | None,
     run_files: tuple[Path, ...],
     profile: Path | None,
+    max_points: float,
     force: bool,
     reason: str | None,
     quiet: bool,
 ) -> None:
     """Measure the baseline's own sweep again and take the new times over.
 
-    Where a cell got slower nothing is written and the exit code is 1, unless --accept-slower says
-    why it may be.
+    Where something got slower, or noise hides whether it did, nothing is written and the exit
+    code is 1, unless --accept-slower says why it may be.
     """
     from gpuprune.cli import baseline_console, gate_console
 
+    if reason is not None and not reason.strip():
+        raise click.UsageError("--accept-slower gives no reason", context)
+    if run_files:
+        options.refuse(context, {"runs"}, "with --run")
+    if profile is None:
+        options.refuse(context, {"max_points"}, "without --profile")
     exit_code = baseline_console.update(
         file,
         runs,
         run_files,
         profile=profile,
+        most_points=max_points,
         force=force,
         reason=reason,
         say=gate_console.say(quiet),

@@ -3,26 +3,28 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import click
 
-from gpuprune import gate, report, verdicts
-from gpuprune.cli.gate_console import loaded, require_directory
+from gpuprune import fresh, gate, report, verdicts
+from gpuprune.cli.gate_console import loaded, with_profile
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
-from gpuprune.gate import HEAD, Measured, Say
+from gpuprune.fresh import HEAD, Measured, Say
 from gpuprune.records import Result
 from gpuprune.regression import MeasurementFailed
-from gpuprune.regression.arm import Cell
+from gpuprune.regression.arm import Cell, name_of
 from gpuprune.regression.baseline import Baseline, baseline_of
-from gpuprune.regression.efficiency import read_profile
+from gpuprune.regression.efficiency import FIGURE, product_of, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.regression.verdict import Verdict
 from gpuprune.stats import interquartile_range
-from gpuprune.units import format_percent, format_seconds
+from gpuprune.storage import require_replaceable
+from gpuprune.units import format_count, format_percent, format_seconds
 
 
 def record(
@@ -44,24 +46,35 @@ def record(
 
 def update(
     path: Path,
-    runs: int,
+    runs: int | None,
     run_files: Sequence[Path],
     *,
     profile: Path | None,
+    most_points: float,
     force: bool,
     reason: str | None,
     say: Say,
 ) -> int:
-    """Measure again and write it over; returns 1, and writes nothing, where it got slower."""
+    """Measure again and write it over; returns 1, and writes nothing, where it may be slower."""
     older = Baseline.load(path)
+    require_replaceable(path, b"{", "baseline")
+    needed = max(FEWEST_RUNS["baseline"], older.arm.runs)
+    asked = len(run_files) or runs or needed
+    if asked < needed:
+        raise _too_few(format_count(asked, "run"), needed)
     rows = read_profile(profile) if profile else older.profile
-    found = _measured(older.conditions.sweep, runs, run_files, force, say)
-    comparison = gate.against_baseline(older, found)
-    click.echo(verdicts.summary(comparison))
+    found = _measured(older.conditions.sweep, asked, run_files, force, say)
     newer = replace(baseline_of(found, profile=rows, disturbed_too=force), accepted=older.accepted)
-    if any(one.fails for one in comparison.verdicts):
+    _require_all_runs(newer, needed)
+    comparison = gate.against_baseline(older, found)
+    comparison = with_profile(comparison, older, rows if profile else None, most_points)
+    click.echo(verdicts.summary(comparison))
+    if held := sum(one.may_be_slower for one in comparison.verdicts):
         if reason is None:
-            say('Nothing was written: --accept-slower "WHY" takes it over.')
+            say(
+                f"Nothing was written: {format_count(held, 'verdict')} may be slower; "
+                'more --runs may tell, and --accept-slower "WHY" takes it over.'
+            )
             return 1
         newer = newer.accept(reason, older)
     _write(path, newer, say)
@@ -69,32 +82,23 @@ def update(
 
 
 def show_baseline(path: Path, output_format: report.Format) -> None:
-    """Show a baseline's conditions, for people, and its cells."""
+    """Show a baseline's conditions, for people, its cells and its load efficiencies."""
     found = Baseline.load(path)
     rows = [_cell_row(found, cell) for cell in found.arm.times]
     if output_format in ("json", "csv"):
         click.echo(report.listing(rows, output_format))
         return
-    where = found.conditions
-    lines = [
-        f"Recorded {found.recorded} by gpuprune {where.version} on "
-        f"{report.printable(str(where.environment['device_name']))}: {found.arm.runs} runs, "
-        f"{len(rows)} cells, {len(found.profile)} load efficiencies.",
-        *(
-            f"Let get slower {entry['on']}: {report.printable(entry['reason'])}"
-            for entry in found.accepted
-        ),
-    ]
-    headers = ["contender", "rate", "group", "shape", "median", "between runs"]
-    cells = [_cell_for_people(row) for row in rows]
     markdown = output_format == "markdown"
-    click.echo("\n".join(lines) + "\n\n" + report.table(headers, cells, markdown, left=(0,)))
+    parts = ["\n".join(_conditions_for_people(found, markdown)), _cell_table(rows, markdown)]
+    if found.profile:
+        parts.append(_efficiency_table(found, markdown))
+    click.echo("\n\n".join(parts))
 
 
 def calibrate(asked: Sweep, runs: int, output_format: report.Format, say: Say) -> None:
     """Hold the same code against itself, and print what that says of the runner."""
     first, second = replace(HEAD, name="first side"), replace(HEAD, name="second side")
-    found = gate.fresh_runs(asked, [first, second], runs, say)
+    found = fresh.fresh_runs(asked, [first, second], runs, say)
     comparison = gate.against_base(found[first.name], found[second.name])
     alike = groupby(comparison.verdicts, key=lambda one: (one.level, one.contender))
     rows = [row for key, own in alike if (row := _calibration_row(*key, list(own)))]
@@ -106,8 +110,7 @@ def calibrate(asked: Sweep, runs: int, output_format: report.Format, say: Say) -
         most = max((row["drift_max"] for row in rows), default=0.0)
         click.echo(
             f"\nThe floor here is {format_percent(floor)}; 1.5 times the largest drift is "
-            f"{format_percent(1.5 * most)}."
-            + (f" Take --floor {1.5 * most:.2f}." if 1.5 * most > floor else "")
+            f"{format_percent(1.5 * most)}." + _proposed_floor(1.5 * most, floor)
         )
 
 
@@ -118,7 +121,31 @@ def _require_new(path: Path) -> None:
             f"{path} exists",
             hint="gpuprune baseline update measures it anew; or take another name",
         )
-    require_directory(path)
+    require_replaceable(path, b"", "baseline")
+
+
+def _too_few(what: str, needed: int) -> GpupruneError:
+    return GpupruneError(
+        f"{what} cannot replace this baseline: {needed} are needed",
+        hint=f"take --runs {needed} or more, or record another file",
+    )
+
+
+def _require_all_runs(baseline: Baseline, needed: int) -> None:
+    """Refuse a cell that was timed in too few runs to be held against later."""
+    for cell in baseline.arm.timed():
+        count = sum(one is not None for one in baseline.arm.times[cell])
+        if count < needed:
+            raise _too_few(f"{format_count(count, 'time')} of {name_of(cell)}", needed)
+
+
+def _proposed_floor(drift: float, floor: float) -> str:
+    if drift <= floor:
+        return ""
+    share = ceil(100 * drift) / 100  # rounded down it would not cover the drift
+    if share > 1:
+        return " No floor helps here: leave the runner alone while it measures."
+    return f" Take --floor {share:.2f}."
 
 
 def _measured(
@@ -126,12 +153,13 @@ def _measured(
 ) -> list[Measured]:
     def require(results: Sequence[Result]) -> None:
         if not force:
-            gate.require_undisturbed(results)
+            fresh.require_undisturbed(results)
 
     found = loaded(run_files, say)
+    gate.require_alike(found)
     for _, results in found:
         require(results)
-    return found or gate.fresh_runs(asked, [HEAD], runs, say, each=require)["head"]
+    return found or fresh.fresh_runs(asked, [HEAD], runs, say, each=require)["head"]
 
 
 def _write(path: Path, baseline: Baseline, say: Say) -> None:
@@ -142,7 +170,9 @@ def _write(path: Path, baseline: Baseline, say: Say) -> None:
         )
     baseline.save(path)
     cells, runs = len(baseline.arm.timed()), baseline.arm.runs
-    say(f"{path} holds {cells} cells of {runs} run{'s' * (runs != 1)}.")
+    say(f"{path} holds {format_count(cells, 'cell')} of {format_count(runs, 'run')}.")
+    for hole in baseline.arm.holes():
+        say(f"Warning: {report.printable(hole)}.")
     if runs < FEWEST_RUNS["baseline"]:
         say("Warning: fewer than five runs hardly tell noise from change.")
 
@@ -165,9 +195,54 @@ def _cell_row(baseline: Baseline, cell: Cell) -> dict[str, Any]:
     }
 
 
-def _cell_for_people(row: dict[str, Any]) -> list[str]:
+def _conditions_for_people(baseline: Baseline, markdown: bool) -> list[str]:
+    show = report.escape if markdown else report.printable
+    where, arm = baseline.conditions, baseline.arm
+    counts = (
+        format_count(arm.runs, "run"),
+        format_count(len(arm.times), "cell"),
+        format_count(len(baseline.profile), "load efficiency", "load efficiencies"),
+    )
     return [
-        row["contender"],
+        f"Recorded {show(baseline.recorded)} by gpuprune {show(where.version)} on "
+        f"{show(where.environment['device_name'])}: {', '.join(counts)}.",
+        *(
+            f"Let get slower {show(entry['on'])}: {show(entry['reason'])}"
+            for entry in baseline.accepted
+        ),
+    ]
+
+
+def _cell_table(rows: Sequence[Mapping[str, Any]], markdown: bool) -> str:
+    headers = ["contender", "rate", "group", "shape", "median", "between runs"]
+    cells = [_cell_for_people(row) for row in rows]
+    if any(row["weights"] for row in rows):
+        headers.insert(0, "layer")
+        cells = [
+            [report.printable(row["weights"] or "-"), *cell]
+            for row, cell in zip(rows, cells, strict=True)
+        ]
+    left = [headers.index(name) for name in ("layer", "contender") if name in headers]
+    return report.table(headers, cells, markdown, left=left)
+
+
+def _efficiency_table(baseline: Baseline, markdown: bool) -> str:
+    headers = ["product", "rate", "group", "load efficiency"]
+    cells = [
+        [
+            report.printable(product_of(row)),
+            "-" if row["rate"] is None else f"{row['rate']:g}",
+            "-" if row["group"] is None else str(row["group"]),
+            "-" if row[FIGURE] is None else f"{row[FIGURE]:.1f} %",
+        ]
+        for row in baseline.profile
+    ]
+    return report.table(headers, cells, markdown, left=(0,))
+
+
+def _cell_for_people(row: Mapping[str, Any]) -> list[str]:
+    return [
+        report.printable(row["contender"]),
         f"{row['rate']:g}",
         str(row["group"]),
         f"{row['rows']}x{row['cols']}x{row['batch']}",

@@ -6,7 +6,6 @@ from typing import Any
 import click
 
 from gpuprune.cli import options
-from gpuprune.cli.baseline import RUNS
 
 EXAMPLES = """\b
 Examples:
@@ -16,7 +15,9 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@RUNS
+@options.option(
+    "--runs", type=click.IntRange(2), default=5, show_default=True, help="Of each of two sides."
+)
 @options.sweep
 @options.output_format
 @options.quiet

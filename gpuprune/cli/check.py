@@ -1,12 +1,13 @@
 """gpuprune check."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gpuprune.cli import options
-from gpuprune.cli.baseline import PROFILE, RUN
+from gpuprune.cli.baseline import MAX_POINTS, PROFILE, RUN
 
 EXAMPLES = """\b
 Examples:
@@ -31,16 +32,10 @@ Examples:
 )
 @RUN
 @PROFILE
-@options.option(
-    "--max-points",
-    type=click.FloatRange(0, 100),
-    default=2.0,
-    show_default=True,
-    help="By which a load efficiency may fall.",
-)
+@MAX_POINTS
 @options.option(
     "--floor",
-    type=click.FloatRange(0, 1),
+    type=options.FiniteRange(0, 1),
     metavar="SHARE",
     help="Smallest change that counts.  [default: 0.03 on a GPU, 0.10 on a CPU]",
 )
@@ -70,7 +65,7 @@ def check(
     quiet: bool,
     **asked: Any,
 ) -> None:
-    r"""Find what got slower than a baseline, and fail if anything did.
+    """Find what got slower than a baseline, and fail if anything did.
 
     The candidate is this gpuprune, measured now in fresh processes on the baseline's own sweep.
     What is slower is measured once more before the command fails.
@@ -78,25 +73,37 @@ def check(
     \b
     Exit codes: 0 no regression, 1 a regression or a wrong contender, 2 bad usage,
     4 a baseline that is missing or not comparable, 5 the measurement failed.
-    """
+    """  # noqa: D301 - click wants the backspace itself
     from gpuprune.cli import gate_console
 
     if (baseline is None) == (base is None):
         raise click.UsageError("give either --baseline FILE or --base PYTHON", context)
+    if base is not None and not base.strip():
+        raise click.UsageError("--base is empty: it takes a Python interpreter", context)
     if base is not None and (run_files or profile):
         raise click.UsageError("--run and --profile need --baseline", context)
     if runs == 0 and profile is None:
         raise click.UsageError("--runs 0 makes sense with --profile only", context)
-    gate_console.require_directory(junit)
+    if run_files:
+        options.refuse(context, {"runs"}, "with --run")
+    elif runs == 0:
+        options.refuse(context, {"floor"}, "where no times are measured")
+    if profile is None:
+        options.refuse(context, {"max_points"}, "without --profile")
+    gate_console.require_junit(junit)
     cell = gate_console.parse_cell(explain)
     say = gate_console.say(quiet)
     if baseline is not None:
         stored = gate_console.load_baseline(baseline, config, quick, asked)
+        gate_console.require_cell(cell, gate_console.cells_of_baseline(stored))
+        rows = gate_console.read_figures(stored, profile, strict, say)
         comparison = gate_console.check_baseline(stored, runs, run_files, floor, say)
-        if profile is not None:
-            comparison = gate_console.with_profile(comparison, stored, profile, max_points)
+        comparison = gate_console.with_profile(comparison, stored, rows, max_points)
     else:
         sweep = gate_console.sweep_asked(config, quick, asked)
+        gate_console.require_cell(cell, gate_console.cells_of_sweep(sweep))
         comparison = gate_console.check_base(str(base), sweep, runs, floor, say)
-    gate_console.show(comparison, output_format, cell=cell, junit=junit)
-    context.exit(gate_console.exit_code(comparison, strict=strict, quiet=quiet))
+    comparison = replace(comparison, strict=strict)
+    gate_console.show(comparison, output_format, cell=cell, junit=junit, quiet=quiet)
+    gate_console.warn_of_unsure(comparison, say, measured=not run_files)
+    context.exit(gate_console.exit_code(comparison))

@@ -1,25 +1,32 @@
 """What the gate's commands do and say: verdicts to stdout, the conversation to stderr."""
 
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
 import click
 
 from gpuprune import config as configuration
-from gpuprune import gate, report, sweep, verdicts
+from gpuprune import contenders, fresh, gate, report, sweep, verdicts
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
-from gpuprune.gate import HEAD, Comparison, Measured, Say, Side
+from gpuprune.fresh import HEAD, Measured, Say, Side
+from gpuprune.gate import Comparison
 from gpuprune.regression import Incomparable, MeasurementFailed
 from gpuprune.regression.baseline import Baseline
 from gpuprune.regression.efficiency import judge_efficiency, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.regression.verdict import Verdict
-from gpuprune.storage import write_whole
+from gpuprune.storage import require_replaceable, write_whole
+from gpuprune.units import format_count
+
+Cell = tuple[str, float | None, int | None]  # a contender, with a rate and a group or alone
 
 _CONFIRMING = 1  # seed of the orders of cells of runs that confirm; 0 is that of the first
 
@@ -62,7 +69,8 @@ def check_baseline(
 ) -> Comparison:
     """Hold run files, or runs measured now, against a baseline."""
     if baseline.arm.runs < FEWEST_RUNS["baseline"]:
-        say(f"Warning: the baseline has {baseline.arm.runs} runs; five tell noise from change.")
+        runs_there = format_count(baseline.arm.runs, "run")
+        say(f"Warning: the baseline has {runs_there}; five tell noise from change.")
     if found := loaded(run_files, say):
         return gate.against_baseline(baseline, found, floor=floor)
     if runs == 0:
@@ -70,7 +78,7 @@ def check_baseline(
 
     def measure(seed: int) -> Comparison:
         try:
-            found = gate.fresh_runs(baseline.conditions.sweep, [HEAD], runs, say, seed=seed)
+            found = fresh.fresh_runs(baseline.conditions.sweep, [HEAD], runs, say, seed=seed)
         except MeasurementFailed:
             raise
         except GpupruneError as error:  # what the baseline's own sweep cannot do here
@@ -85,25 +93,51 @@ def check_base(
 ) -> Comparison:
     """Hold this gpuprune against that of another interpreter, in turns."""
     base = Side(name="base", interpreter=interpreter)
-    say(f"The base is gpuprune {gate.version_of(base)}, the head {gate.version_of(HEAD)}.")
+    if (
+        Path(shutil.which(interpreter) or interpreter).absolute()
+        == Path(sys.executable).absolute()
+    ):
+        say(f"Warning: {interpreter} is the Python that runs this, so base and head may be one.")
+    say(f"The base is gpuprune {fresh.version_of(base)}, the head {fresh.version_of(HEAD)}.")
 
     def measure(seed: int) -> Comparison:
-        found = gate.fresh_runs(asked, [base, HEAD], runs, say, seed=seed)
+        found = fresh.fresh_runs(asked, [base, HEAD], runs, say, seed=seed)
         return gate.against_base(found["base"], found["head"], floor=floor)
 
     return _confirmed(measure, say)
 
 
-def with_profile(
-    comparison: Comparison, baseline: Baseline, path: Path, most_points: float
-) -> Comparison:
-    """Add the verdicts on load efficiencies."""
+def read_figures(
+    baseline: Baseline, profile: Path | None, strict: bool, say: Say
+) -> Sequence[Mapping[str, Any]] | None:
+    """Read the efficiencies to judge; None where the baseline's are not, which is said.
+
+    Where that is strict, figures that nobody gave are missing. Raises Incomparable where the
+    baseline keeps none to hold them against.
+    """
+    if profile is not None:
+        if not baseline.profile:
+            raise Incomparable(
+                "the baseline keeps no load efficiencies", hint="record one with --profile FILE"
+            )
+        return read_profile(profile)
     if not baseline.profile:
-        raise Incomparable(
-            "the baseline keeps no load efficiencies",
-            hint="record one with --profile FILE",
-        )
-    found = judge_efficiency(baseline.profile, read_profile(path), most_points)
+        return None
+    figures = format_count(len(baseline.profile), "load efficiency", "load efficiencies")
+    say(f"Warning: the baseline keeps {figures}; without --profile FILE nobody judges them.")
+    return [] if strict else None
+
+
+def with_profile(
+    comparison: Comparison,
+    baseline: Baseline,
+    rows: Sequence[Mapping[str, Any]] | None,
+    most_points: float,
+) -> Comparison:
+    """Add the verdicts on load efficiencies, if there are any to judge."""
+    if rows is None:
+        return comparison
+    found = judge_efficiency(baseline.profile, rows, most_points)
     return replace(comparison, verdicts=[*comparison.verdicts, *found])
 
 
@@ -111,38 +145,74 @@ def show(
     comparison: Comparison,
     output_format: report.Format,
     *,
-    cell: tuple[str, float | None, int | None] | None,
+    cell: Cell | None,
     junit: Path | None,
+    quiet: bool,
 ) -> None:
     """Print verdicts, and tell GitHub and JUnit where asked to."""
-    if junit:
-        write_whole(junit, verdicts.junit(comparison.verdicts))
-    explained = "\n\n".join(
-        verdicts.explain(comparison, one) for one in _matching(comparison.verdicts, cell)
-    )
-    programs = output_format in ("json", "csv")
-    if programs:
+    matching = [one for one in comparison.verdicts if _place(one) == cell] if cell else []
+    explained = "\n\n".join(verdicts.explain(comparison, one) for one in matching)
+    if output_format in ("json", "csv"):
         click.echo(report.listing(verdicts.rows(comparison.verdicts), output_format))
+        for hole in comparison.holes:
+            note(f"Warning: {report.printable(hole)}.", quiet=quiet)
         note(explained, quiet=False)
     else:
         markdown = output_format == "markdown"
         most = verdicts.COMMENT_BYTES if markdown else None
         text = verdicts.summary(comparison, markdown=markdown, most_bytes=most)
         click.echo("\n\n".join(filter(None, (text, explained))))
+    if cell and not matching:
+        note(f"Warning: there is no verdict on {_told(cell)}.", quiet=quiet)
     _tell_github(comparison)
+    if junit:  # last: whatever refuses it, the verdicts are told
+        write_whole(junit, verdicts.junit(comparison))
 
 
-def exit_code(comparison: Comparison, *, strict: bool, quiet: bool) -> int:
+def exit_code(comparison: Comparison) -> int:
     """1 for a finding, otherwise 0."""
-    unsure = sum(one.verdict == "UNSURE" for one in comparison.verdicts)
-    if unsure and not strict:
-        more = max((one.more_runs or 0 for one in comparison.verdicts), default=0)
-        settle = f"; --runs {comparison.candidate.runs + more} would settle most" if more else ""
-        note(f"Warning: {unsure} verdicts are unsure{settle}.", quiet=quiet)
-    return int(any(one.fails for one in comparison.verdicts) or bool(strict and unsure))
+    return int(any(map(comparison.fails, comparison.verdicts)))
 
 
-def parse_cell(text: str | None) -> tuple[str, float | None, int | None] | None:
+def warn_of_unsure(comparison: Comparison, say: Say, *, measured: bool) -> None:
+    """Say how many verdicts are unsure, and how many runs would settle most, if a few would."""
+    unsure = [one for one in comparison.verdicts if one.verdict == "UNSURE"]
+    if not unsure or comparison.strict:
+        return
+    more = sorted(one.more_runs or inf for one in unsure)[len(unsure) // 2]
+    helps = measured and more < inf
+    settle = f"; --runs {comparison.candidate.runs + more} would settle most" if helps else ""
+    be = "is" if len(unsure) == 1 else "are"
+    say(f"Warning: {format_count(len(unsure), 'verdict')} {be} unsure{settle}.")
+
+
+def cells_of_baseline(baseline: Baseline) -> set[Cell]:
+    """Return what there can be a verdict on, where a baseline's own sweep is measured."""
+    cells = {(name, case.rate, case.group) for case, name in baseline.arm.times}
+    figures = judge_efficiency(baseline.profile, [], 0.0)
+    contenders_alone: set[Cell] = {(name, None, None) for name, _, _ in cells}
+    return cells | contenders_alone | {_place(one) for one in figures}
+
+
+def cells_of_sweep(asked: Sweep) -> set[Cell]:
+    """Return what there can be a verdict on, where a sweep is measured."""
+    cases = sweep.plan(asked)
+    at = {(case.rate, case.group) for case in cases} | {(None, None)}
+    return {(name, rate, group) for name in contenders.names() for rate, group in at}
+
+
+def require_cell(cell: Cell | None, known: Collection[Cell]) -> None:
+    """Refuse to explain what there will be no verdict on, before anything is measured."""
+    if cell is not None and cell not in known:
+        names = ", ".join(sorted({name for name, _, _ in known}))
+        own = sorted((rate, group) for name, rate, group in known if name == cell[0] and rate)
+        cells = f", at {_told((cell[0], *own[0]))} and so on" if own else ""
+        raise GpupruneError(
+            f"there is no cell {_told(cell)} to explain", hint=f"there are {names}{cells}"
+        )
+
+
+def parse_cell(text: str | None) -> Cell | None:
     """Read `csr,0.9,8`, or `csr` for a contender."""
     if text is None:
         return None
@@ -160,16 +230,16 @@ def parse_cell(text: str | None) -> tuple[str, float | None, int | None] | None:
 
 def loaded(paths: Sequence[Path], say: Say) -> list[Measured]:
     """Read run files; their warnings go to stderr."""
-    found, warnings = gate.load_runs(paths)
+    found, warnings = fresh.load_runs(paths)
     for warning in warnings:
         say(warning)
     return found
 
 
-def require_directory(path: Path | None) -> None:
-    """Refuse a file whose directory is not there, before anything is measured."""
-    if path is not None and (not path.parent.is_dir() or path.is_dir()):
-        raise GpupruneError(f"cannot write {path}", hint="give a file in a directory that exists")
+def require_junit(path: Path | None) -> None:
+    """Refuse a file that JUnit XML could not be written to, or that is none of ours."""
+    if path is not None:
+        require_replaceable(path, verdicts.JUNIT_BEGINNING, "JUnit file")
 
 
 def _confirmed(measure: Any, say: Say) -> Comparison:
@@ -178,26 +248,20 @@ def _confirmed(measure: Any, say: Say) -> Comparison:
     if not first.is_slow:
         return first
     slow = sum(one.verdict == "SLOW" for one in first.verdicts)
-    say(f"{slow} verdict{'s are' if slow > 1 else ' is'} SLOW; confirming in fresh runs.")
+    be = "is" if slow == 1 else "are"
+    say(f"{format_count(slow, 'verdict')} {be} SLOW; confirming in fresh runs.")
     return gate.confirm(first, measure(_CONFIRMING))
 
 
-def _matching(
-    among: Sequence[Verdict], cell: tuple[str, float | None, int | None] | None
-) -> list[Verdict]:
-    if cell is None:
-        return []
-    found = [
-        one
-        for one in among
-        if (one.contender, one.case and one.case.rate, one.case and one.case.group) == cell
-    ]
-    if not found:
-        raise GpupruneError(
-            f"there is no verdict on {','.join(str(part) for part in cell if part is not None)}",
-            hint="--format json lists all of them",
-        )
-    return found
+def _place(verdict: Verdict) -> Cell:
+    case = verdict.case
+    return (verdict.contender, case.rate, case.group) if case else (verdict.contender, None, None)
+
+
+def _told(cell: Cell) -> str:
+    return ",".join(
+        f"{part:g}" if isinstance(part, float) else str(part) for part in cell if part is not None
+    )
 
 
 def _tell_github(comparison: Comparison) -> None:
@@ -210,5 +274,5 @@ def _tell_github(comparison: Comparison) -> None:
             note(f"Warning: no summary was written: {error}", quiet=False)
     if os.environ.get("GITHUB_ACTIONS"):
         # On stderr, which GitHub reads as well: stdout stays what was asked for.
-        for line in verdicts.annotations(comparison.verdicts):
+        for line in verdicts.annotations(comparison):
             click.echo(line, err=True)

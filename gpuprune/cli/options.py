@@ -1,10 +1,12 @@
 """Options that several commands share: one name, one meaning, one environment variable."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from math import isfinite
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import click
+from click.core import ParameterSource
 
 from gpuprune import contenders
 from gpuprune.records import Cache, Dtype, Orientation, Score
@@ -12,6 +14,28 @@ from gpuprune.records import Cache, Dtype, Orientation, Score
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 INPUT = click.Path(path_type=Path)
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that NaN, which no comparison refuses, does not lie in either."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Convert a text, or fail as a range does."""
+        number: float = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value} is not in the range {self._describe_range()}.", param, ctx)
+        return number
+
+
+def refuse(context: click.Context, names: Collection[str], why: str) -> None:
+    """Refuse options of the command line that would have no effect; `why` is `with --run`."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        source = context.get_parameter_source(name)
+        if source is ParameterSource.COMMANDLINE and name in names:
+            raise click.UsageError(f"{parameter.opts[0]} makes no sense {why}", context)
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:

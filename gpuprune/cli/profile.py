@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from click.core import ParameterSource
 
 from gpuprune.cli import options
 from gpuprune.profiler.mappings import DEFAULT_MAPPING, MAPPINGS
@@ -69,24 +68,16 @@ def profile(
     from gpuprune.cli import profile_console
 
     if sources:
-        _refuse_beside(context, "--from", allowed={"sources", "output_format", "quiet"})
+        allowed = {"sources", "output_format", "quiet"}
+        options.refuse(context, context.params.keys() - allowed, "with --from")
         profile_console.show_files(sources, output_format, quiet=quiet)
         return
     base = configuration.quick() if quick else configuration.paper()
     sweep = configuration.load(config, base, asked)
     if predict:
-        _refuse_beside(context, "--predict", allowed=set(context.params) - {"profiler", "keep"})
+        options.refuse(context, {"profiler", "keep"}, "with --predict")
         profile_console.show_predictions(sweep, mapping, output_format, quiet=quiet)
         return
     profile_console.show_live(
         sweep, mapping, output_format, profiler=profiler, keep=keep, quiet=quiet
     )
-
-
-def _refuse_beside(context: click.Context, option: str, allowed: set[str]) -> None:
-    """Refuse what was given on the command line and means nothing beside an option."""
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is ParameterSource.COMMANDLINE and name not in allowed:
-            raise click.UsageError(f"{parameter.opts[0]} makes no sense with {option}", context)

@@ -18,7 +18,7 @@ _HINT = "give what `gpuprune profile --format json` prints"
 _LAYER = ("rows", "cols", "batch", "dtype", "rate", "group")
 # What a baseline keeps of a row; two rows that agree in all but the figure are compared.
 _KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_LAYER)
-_FIGURE = "gld_efficiency_pct"
+FIGURE = "gld_efficiency_pct"
 
 
 def read_profile(path: Path) -> list[Row]:
@@ -26,7 +26,7 @@ def read_profile(path: Path) -> list[Row]:
 
     Raises GpupruneError for what they are not.
     """
-    kept = [{name: row.get(name) for name in (*_KEPT, _FIGURE)} for row in read_rows(path)]
+    kept = [{name: row.get(name) for name in (*_KEPT, FIGURE)} for row in read_rows(path)]
     try:
         return [checked(row) for row in kept]
     except (TypeError, ValueError) as error:
@@ -35,8 +35,8 @@ def read_profile(path: Path) -> list[Row]:
 
 def checked(row: Mapping[str, Any]) -> Row:
     """Return what a baseline keeps of a row; raises KeyError, TypeError, ValueError."""
-    found = {name: row[name] for name in (*_KEPT, _FIGURE)}
-    figure, names = found[_FIGURE], _KEPT[: -len(_LAYER)]
+    found = {name: row[name] for name in (*_KEPT, FIGURE)}
+    figure, names = found[FIGURE], _KEPT[: -len(_LAYER)]
     if not all(found[name] is None or isinstance(found[name], str) for name in names):
         raise ValueError("a name is no text")
     if found["rate"] is not None and not is_sound_case(_case(found)):
@@ -75,10 +75,15 @@ def judge_efficiency(
     ]
 
 
+def product_of(row: Mapping[str, Any]) -> str:
+    """Name what a figure is of: a contender, a kernel, or a mapping that was predicted."""
+    return str(row["contender"] or row["kernel"] or f"predicted {row['mapping']}")
+
+
 def _parse(line: str, where: str) -> Row:
     try:
         row: Row = json.loads(line)
-        figure = row[_FIGURE]
+        figure = row[FIGURE]
         if figure is not None and not (isfinite(figure) and figure >= 0):
             raise ValueError(f"an efficiency of {figure}")
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -90,7 +95,7 @@ def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float |
     """Return the figures by what tells them apart, of several launches the worst."""
     found: dict[tuple[Any, ...], float | None] = {}
     for row in rows:
-        key, figure = tuple(row[name] for name in _KEPT), row[_FIGURE]
+        key, figure = tuple(row[name] for name in _KEPT), row[FIGURE]
         other = found.get(key)
         found[key] = min(figure, other) if figure is not None and other is not None else figure
     return found
@@ -101,7 +106,7 @@ def _judge(
 ) -> Verdict:
     row = dict(zip(_KEPT, key, strict=True))
     case = None if row["rate"] is None else _case(row)
-    name = row["contender"] or row["kernel"] or f"predicted {row['mapping']}"
+    name = product_of(row)
     word: Word
     if was is None or now is None:
         word = "NEW" if was is None and now is not None else "MISSING"

@@ -56,8 +56,15 @@ def judge(base: Arm, candidate: Arm, terms: Terms) -> list[Verdict]:
     for name, cells in grids.items():
         verdicts += _judge_cells(name, cells, shifts, base, terms)
     flipped = {cell for cell in both if _beats(cell, base) and _loses(cell, candidate)}
-    verdicts = [_flip(one) if (one.case, one.contender) in flipped else one for one in verdicts]
+    verdicts = [
+        told_first(one) if (one.case, one.contender) in flipped else one for one in verdicts
+    ]
     return _without_wrong(verdicts, candidate) + _unpaired(base, candidate)
+
+
+def told_first(verdict: Verdict) -> Verdict:
+    """Mark a decision that flipped: sparse won in every run of the base, and in none since."""
+    return replace(verdict, flipped=True, reason=f"no longer beats dense; {verdict.reason}")
 
 
 def _shifts(cells: Sequence[Cell], base: Arm, candidate: Arm) -> tuple[Floats, Floats]:
@@ -249,10 +256,6 @@ def _loses(cell: Cell, arm: Arm) -> bool:
 def _beside_dense(cell: Cell, arm: Arm) -> list[tuple[float, float]]:
     own, dense = arm.times[cell], arm.times.get((cell[0], BASELINE), ())
     return [(a, b) for a, b in zip(own, dense, strict=False) if a and b] or [(0.0, 0.0)]
-
-
-def _flip(verdict: Verdict) -> Verdict:
-    return replace(verdict, flipped=True, reason=f"no longer beats dense; {verdict.reason}")
 
 
 def _percent(share: float) -> str:
