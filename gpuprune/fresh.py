@@ -15,7 +15,7 @@ import gpuprune
 from gpuprune import session
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
-from gpuprune.process import end_group, ending_on_signals
+from gpuprune.process import end_group, ending_on_signals, holding_signals
 from gpuprune.records import Result, Run
 from gpuprune.regression import MeasurementFailed
 from gpuprune.storage import read
@@ -69,20 +69,22 @@ def fresh_runs(
     where a run ends without times, GpupruneError where it refuses.
     """
     found: dict[str, list[Measured]] = {side.name: [] for side in sides}
-    for number in range(runs):
-        order = random.Random(f"{seed}, {number}")  # noqa: S311
-        arguments = bench_arguments(sweep, order)
-        # There and back again: neither side is always the first.
-        for side in sides if number % 2 == 0 else reversed(sides):
-            start = time.monotonic()
-            run, results = _run(side, arguments)
-            each(results)
-            found[side.name].append((run, results))
-            if number == 0 and side is sides[0] and (warning := _busy_warning(run)):
-                say(warning)
-            whose = f" of {side.name}" if len(sides) > 1 else ""
-            took = format_minutes(time.monotonic() - start)
-            say(f"Run {number + 1} of {runs}{whose} took {took}.")
+    # One folder for all: between two of them a signal could leave one behind.
+    with ending_on_signals(), tempfile.TemporaryDirectory(prefix="gpuprune-") as folder:
+        for number in range(runs):
+            order = random.Random(f"{seed}, {number}")  # noqa: S311
+            arguments = bench_arguments(sweep, order)
+            # There and back again: neither side is always the first.
+            for side in sides if number % 2 == 0 else reversed(sides):
+                start = time.monotonic()
+                run, results = _run(side, arguments, Path(folder) / f"{side.name}-{number}.jsonl")
+                each(results)
+                found[side.name].append((run, results))
+                if number == 0 and side is sides[0] and (warning := _busy_warning(run)):
+                    say(warning)
+                whose = f" of {side.name}" if len(sides) > 1 else ""
+                took = format_minutes(time.monotonic() - start)
+                say(f"Run {number + 1} of {runs}{whose} took {took}.")
     return found
 
 
@@ -188,37 +190,38 @@ def _busy_warning(run: Run) -> str | None:
     return f"Warning: {busy:.1f} cores were busy when measuring began; the times are doubtful."
 
 
-def _run(side: Side, arguments: Sequence[str]) -> Measured:
-    with ending_on_signals(), tempfile.TemporaryDirectory(prefix="gpuprune-") as folder:
-        output = Path(folder) / "run.jsonl"
-        code, stderr = _end_with_us(
-            [*side.command(), "bench", *arguments, "--format", "csv", "-q", "--output", output],
-            side.environment(),
-        )
-        if code not in _DONE:
-            raise _failure(side, code, stderr)
-        run, results, _ = session.load(output)
-        return run, results
+def _run(side: Side, arguments: Sequence[str], output: Path) -> Measured:
+    code, stderr = _end_with_us(
+        [*side.command(), "bench", *arguments, "--format", "csv", "-q", "--output", output],
+        side.environment(),
+    )
+    if code not in _DONE:
+        raise _failure(side, code, stderr)
+    run, results, _ = session.load(output)
+    return run, results
 
 
 def _end_with_us(command: Sequence[str | Path], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run a command; whatever interrupts this ends it, with all that it started."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env=environment,
-        text=True,
-        errors="replace",
-        start_new_session=True,
-    )
-    with process:
-        try:
-            _, stderr = process.communicate()
-        except BaseException:
+    process = None
+    try:
+        with holding_signals():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=environment,
+                text=True,
+                errors="replace",
+                start_new_session=True,
+            )
+        _, stderr = process.communicate()
+    except BaseException:
+        if process is not None:
             end_group(process)
-            raise
+            process.communicate()  # which closes the pipe
+        raise
     return process.returncode, stderr
 
 

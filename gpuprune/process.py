@@ -81,6 +81,26 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
+@contextmanager
+def holding_signals() -> Iterator[None]:
+    """Hold signals back while a program starts: one in between would leave it to itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = [one for one in (signal.SIGINT, *_ENDING) if callable(signal.getsignal(one))]
+    previous = {
+        one: signal.signal(one, lambda number, frame: held.append(number)) for one in numbers
+    }
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
 def end_group(process: subprocess.Popen[Any]) -> None:
     """End a process and its children; does nothing where all of them have ended."""
     for number in (signal.SIGTERM, signal.SIGKILL):
