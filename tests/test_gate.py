@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from gpuprune import config, fresh, gate, verdicts
+from gpuprune.cli import gate_console
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression import MeasurementFailed
@@ -104,6 +105,50 @@ def test_flipped_decisions_come_first_then_what_is_worst():
     ]
     rates = [one.case and one.case.rate for one in verdicts.ordered(found)]
     assert rates == [0.6, None, 0.5, 0.4, 0.7, 0.3, 0.2, 0.1]
+
+
+def test_a_flip_that_does_not_fail_is_told_first_everywhere():
+    found = [
+        verdict(rate=0.5),
+        verdict("SAME", rate=0.6, change=0.02, flipped=True),
+        verdict("UNSURE", rate=0.7, flipped=True),
+    ]
+    assert [one.case.rate for one in verdicts.ordered(found)] == [0.7, 0.6, 0.5]
+    quiet = comparison(*found[1:])
+    assert verdicts.summary(quiet).startswith(
+        "No regression, but 2 decisions flipped: sparse no longer beats dense: 1 UNSURE, 1 SAME"
+    )
+    assert "| SAME" in verdicts.summary(quiet, markdown=True)
+    kinds = [line.partition(" ")[0] for line in verdicts.annotations(comparison(*found))]
+    assert kinds == ["::warning", "::warning", "::error"]
+    assert not any(map(quiet.fails, quiet.verdicts))
+
+
+@pytest.mark.parametrize(
+    ("flips_again", "first"), [(True, "no longer beats dense; "), (False, "")]
+)
+def test_a_slow_flip_stays_a_flip_only_where_fresh_runs_see_it(flips_again, first):
+    slow = comparison(verdict(flipped=True, reason="no longer beats dense; slower"))
+    again = comparison(verdict("SAME", change=0.02, flipped=flips_again))
+    (kept,) = gate.confirm(slow, again).verdicts
+    assert (kept.verdict, kept.flipped) == ("UNSURE", flips_again)
+    assert kept.reason == f"{first}slow at first, but not in fresh runs (+2.0 % there)"
+
+
+@pytest.mark.parametrize(
+    ("more_runs", "measured", "said"),
+    [
+        ([2, 4, 30], True, "Warning: 3 verdicts are unsure; --runs 7 would settle most."),
+        ([2, 4, 30], False, "Warning: 3 verdicts are unsure."),
+        ([2, None, None], True, "Warning: 3 verdicts are unsure."),
+        ([None], True, "Warning: 1 verdict is unsure."),
+    ],
+)
+def test_more_runs_are_proposed_only_where_they_help(more_runs, measured, said):
+    heard = []
+    unsure = comparison(*(verdict("UNSURE", more_runs=more) for more in more_runs))
+    gate_console.warn_of_unsure(unsure, heard.append, measured=measured)
+    assert heard == [said]
 
 
 def test_markdown_for_a_comment_stays_under_its_limit_and_keeps_the_worst():

@@ -147,6 +147,22 @@ def test_a_decision_that_flipped_is_told():
     assert [one for one in verdicts if one.flipped] == [found]
 
 
+def test_an_unsure_change_above_the_threshold_tells_the_bound_that_decides():
+    slow = (case(0.9, 8), "csr")
+    candidate = arm(runs=3, seed=2, noise=0.02, slower=lambda cell: 0.06 * (cell == slow))
+    found = verdict_on(judge(arm(seed=1, noise=0.02), candidate, GPU), "csr", 0.9, 8)
+    assert found.change > found.threshold
+    assert found.reason.startswith(
+        "slower relative to its contender's other cells, but perhaps by chance: the 99 % bound "
+        "for 8 together is -"
+    )
+
+
+def test_one_run_in_the_baseline_is_not_settled_by_runs_of_the_candidate():
+    found = judge(arm(runs=1), arm(runs=5), GPU)
+    assert {one.more_runs for one in found} == {None}
+
+
 def test_cells_on_one_side_only_are_missing_or_new():
     both = arm()
     fewer = replace(both, times={c: s for c, s in both.times.items() if c[0].rate < 0.95})
