@@ -499,6 +499,20 @@ def test_show_lists_the_cells(run, recorded):
     assert "on a fake device: 5 runs, 16 cells, 0 load efficiencies." in text
 
 
+def test_show_names_layers_and_obeys_nothing_that_a_file_says(run, recorded):
+    table = json.loads(recorded.read_text())
+    table |= {"recorded": "x\n::error::y", "accepted": [{"on": "now", "reason": "a\n::error::b"}]}
+    table["conditions"]["version"] = "1\x1b[31m"
+    for row in table["cells"]:
+        row["case"]["weights"] = "model.npz::first\n::error::c"
+    recorded.write_text(json.dumps(table))
+    for output_format in ("table", "markdown"):
+        text = run("baseline", "show", recorded, "--format", output_format).stdout
+        assert "\n::error" not in text
+        assert "\x1b" not in text
+        assert "model.npz::first" in text
+
+
 def test_update_takes_slower_times_over_only_with_a_reason(run, recorded, rewritten):
     before, slow = recorded.read_text(), runs_of(rewritten(slowed(0.25)), 5)
     result = run("baseline", "update", recorded, *slow)
@@ -737,6 +751,11 @@ def test_head_and_base_take_turns_and_the_same_code_is_the_same(run, tmp_path):
     assert turns[1:] == [
         "Run 1 of 2 of base", "Run 1 of 2 of head", "Run 2 of 2 of head", "Run 2 of 2 of base"
     ]  # fmt: skip
+
+
+def test_a_base_that_is_this_interpreter_is_told(run):
+    result = run("check", "--base", sys.executable, "--runs", "2", *SWEEP)
+    assert result.stderr.startswith(f"Warning: {sys.executable} is the Python that runs this")
 
 
 def slower_package(folder):
