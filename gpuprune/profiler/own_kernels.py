@@ -124,7 +124,8 @@ def count_product(
     if reason := reason_against(case, mapping):
         raise GpupruneError(
             f"the mapping {mapping} {reason}",
-            hint="take another --mapping: row_major, for one, is of any pattern and type",
+            hint=f"take --orientation {_DEVICES[mapping][0]} and --dtype float32, or the mapping "
+            "row_major, which is of any pattern and dtype",
         )
     gpu = _Recorder(
         xp=np,
@@ -138,7 +139,8 @@ def count_product(
         device.prepare(_without_values(case, mask), gpu).multiply()
     except NotApplicable as why:
         raise GpupruneError(
-            f"there is no {mapping} for this case: {why}", hint="take another --mapping"
+            f"there is no {mapping} for this case: {why}",
+            hint="take the mapping row_major, which is of any size",
         ) from None
     return {one.kernel: _COUNTERS[one.kernel](one) for one in gpu.launches}
 
@@ -173,7 +175,8 @@ def _count_panels(launch: _Launch) -> Counts:
         + _streamed(entry, last_entry, 1, chunk)  # rows
     )
     held = columns[:, None] + np.arange(depth)  # (records, depth)
-    return launch.slabs * of_slab + _activations(held[held < cols], batch, pitch)
+    loads: Counts = launch.slabs * of_slab + _activations(held[held < cols], batch, pitch)
+    return loads
 
 
 def _count_staged(launch: _Launch) -> Counts:
@@ -189,7 +192,9 @@ def _count_staged(launch: _Launch) -> Counts:
         + _streamed(step, last_step, _VECTOR)  # weights
         + _streamed(step, last_step, 2 * places)
     )
-    return launch.slabs * of_slab + int(blocks) * _activations(np.arange(cols), batch, pitch)
+    windows = _activations(np.arange(cols), batch, pitch)  # of all, each copied by one block
+    loads: Counts = launch.slabs * of_slab + blocks * windows
+    return loads
 
 
 def _count_parts(launch: _Launch) -> Counts:
@@ -211,7 +216,8 @@ def _count_strips(launch: _Launch) -> Counts:
         + columns.size // _CHUNK_OF_COLUMNS * indices * count_shared(_VECTOR, LANES)
         + columns.size * depth // vector * count_shared(vector * _WORD, LANES)
     )
-    return launch.slabs * of_slab + _activations(columns, batch, pitch)
+    loads: Counts = launch.slabs * of_slab + _activations(columns, batch, pitch)
+    return loads
 
 
 def _activations(columns: Integers, batch: int, pitch: int) -> Counts:

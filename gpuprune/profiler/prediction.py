@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gpuprune.problem import load_weights, rank
 from gpuprune.profiler import model, own_kernels
-from gpuprune.profiler.mappings import OWN_KERNELS
+from gpuprune.profiler.mappings import OWN_KERNELS, mapping_of
 from gpuprune.profiler.model import Prediction
 from gpuprune.records import ITEM_BYTES, Case
 
@@ -23,6 +23,25 @@ def predict_cases(cases: Iterable[Case], mapping: str) -> Iterator[tuple[Case, P
     """
     for case, mask in _masks(cases):
         yield case, predict_case(case, mask, mapping)
+
+
+def predict_products(
+    products: Iterable[tuple[str, Case]], mapping: str
+) -> dict[tuple[str, Case], Prediction]:
+    """Predict products that contenders made of cases; `mapping` is for that in compressed rows.
+
+    What no mapping is a model of is left out. Raises GpupruneError as `predict_cases` does.
+    """
+    modelled: dict[Case, list[tuple[str, str]]] = {}  # contenders and mappings
+    for contender, case in products:
+        own = mapping_of(contender, mapping)
+        if own and not (own in OWN_KERNELS and own_kernels.reason_against(case, own)):
+            modelled.setdefault(case, []).append((contender, own))
+    return {
+        (contender, case): predict_case(case, mask, own)
+        for case, mask in _masks(modelled)
+        for contender, own in modelled[case]
+    }
 
 
 def predict_case(case: Case, mask: NDArray[np.bool_], mapping: str) -> Prediction:

@@ -70,19 +70,19 @@ def test_products_that_these_kernels_do_not_make_are_refused():
         found[mapping] = (str(why.value), why.value.hint)
     with pytest.raises(GpupruneError) as why:
         count_product(wide.case, wide.mask, "row_group", shared_bytes=4 << 10)
-    hint = "take another --mapping: row_major, for one, is of any pattern and type"
+    otherwise = "and --dtype float32, or the mapping row_major, which is of any pattern and dtype"
     assert found == {
         "row_group": (
             "the mapping row_group is of --orientation row, and these groups are of column",
-            hint,
+            f"take --orientation row {otherwise}",
         ),
         "column_group": (
             "the mapping column_group is of float32, and these weights are float16",
-            hint,
+            f"take --orientation column {otherwise}",
         ),
     }
     assert str(why.value) == (
-        "there is no row_group for this case: its kernel needs 8.50 KiB of shared memory for a "
+        "there is no row_group for this case: its kernel needs 9.00 KiB of shared memory for a "
         "block, and this GPU has 4.00 KiB"
     )
 

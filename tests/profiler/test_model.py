@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import model
 from gpuprune.profiler.loads import LoadEfficiency, count_loads, count_spans
-from gpuprune.profiler.mappings import COMPRESSED_ROWS, MAPPINGS
+from gpuprune.profiler.mappings import COMPRESSED_ROWS, MAPPINGS, OWN_KERNELS
 from gpuprune.profiler.model import predict
+from gpuprune.profiler.prediction import predict_case
+from gpuprune.records import Case
 
 DOCS = Path(__file__).parents[2] / "docs"
 LANE = np.arange(32)[None, :]
@@ -265,10 +267,13 @@ def test_mappings_are_described_in_the_documents(mapping):
     assert f"| `{mapping}`" in (DOCS / "load-efficiency.md").read_text()
 
 
-@pytest.mark.parametrize("mapping", ["row_major", "thread_per_row"])  # the default, the slowest
+# The default, the slowest, and those that pack the matrix.
+@pytest.mark.parametrize("mapping", ["row_major", "thread_per_row", *OWN_KERNELS])
 def test_papers_layer_at_90_percent_is_counted_whole_within_two_seconds(mapping):
     mask = random_mask(4096, 4096, 0.9, 1)
+    orientation = "column" if mapping == "column_group" else "row"
+    case = Case(rows=4096, cols=4096, batch=50, rate=0.9, group=1, orientation=orientation)
     start = time.perf_counter()
-    found = predict(mask, 4, 50, mapping)
+    found = predict_case(case, mask, mapping)
     assert time.perf_counter() - start < 2
     assert (found.error_points, found.sampled_rows) == (0.0, 4096)
