@@ -43,11 +43,13 @@ class _WatchedKernel:
         self._kernel = kernel
         self._name = name
 
-    def __setattr__(self, name, value):
-        if name == "max_dynamic_shared_size_bytes":
-            self._kernel.max_dynamic_shared_size_bytes = value
-        else:
-            super().__setattr__(name, value)
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self._kernel.max_dynamic_shared_size_bytes
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        self._kernel.max_dynamic_shared_size_bytes = size
 
     def __call__(self, grid, block, args, shared_mem=0):
         self._kernel(grid, block, args, shared_mem)
