@@ -10,7 +10,7 @@ from gpuprune.accuracy.records import Header, Outcome, by_group
 from gpuprune.contenders import BASELINE
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Result
-from gpuprune.units import format_percent
+from gpuprune.units import format_percent, format_rate
 
 _DIGITS = 9  # of shares that are compared: beyond the last image, before the last bit
 
@@ -31,7 +31,7 @@ class Point:
         told = f"{format_percent(self.accuracy)} and {self.speedup:.2f}x"
         if self.group is None:
             return f"the unpruned network: {told}"
-        return f"group {self.group} at {self.rate:.2f}: {told}"
+        return f"group {self.group} at {format_rate(self.rate)}: {told}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,12 +58,19 @@ def points(results: Sequence[Result], header: Header, outcomes: Sequence[Outcome
     """Bring a run of `bench` and one of `accuracy` together; the unpruned network comes first.
 
     The speedup is that of the fastest sparse contender; of several layers it is that of the sum
-    of their times. Raises GpupruneError where the runs have no rate, orientation or group in
-    common.
+    of their times. The accuracies are those of the seeds that all group sizes have. Raises
+    GpupruneError where the runs have no rate, orientation or group in common.
     """
     asked = header.configuration
     rate, orientation = asked["rate"], asked["orientation"]
     speedups = _speedups(results, rate, orientation)
+    if not any(one.group for one in outcomes):
+        raise GpupruneError(
+            "the accuracy run has no pruned network yet",
+            hint="finish it: the same gpuprune accuracy command with --resume",
+        )
+    seeds = common_seeds(outcomes)
+    outcomes = [one for one in outcomes if not seeds or one.seed in seeds]
     found = []
     for own in by_group(outcomes):
         group = own[0].group
@@ -79,6 +86,11 @@ def points(results: Sequence[Result], header: Header, outcomes: Sequence[Outcome
             hint="give both commands the same --groups",
         )
     return found
+
+
+def common_seeds(outcomes: Sequence[Outcome]) -> set[int]:
+    """Return the seeds that every group size has, and the unpruned network."""
+    return set.intersection(*({one.seed for one in own} for own in by_group(outcomes)))
 
 
 def front(found: Sequence[Point]) -> list[Point]:

@@ -32,6 +32,11 @@ def format_percent(share: float, digits: int = 1) -> str:
     return f"{100 * share:.{digits}f} %"
 
 
+def format_rate(rate: float) -> str:
+    """Format a pruning rate with two digits behind the point, or more where it has them."""
+    return f"{rate:.4g}" if round(rate, 2) != rate else f"{rate:.2f}"
+
+
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
     """Count things, such as `1 case` or `2 cases`."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

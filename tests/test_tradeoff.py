@@ -166,6 +166,29 @@ Take group 8 at 0.90: 96.7 % and 3.11x.
     )
 
 
+def test_only_seeds_that_all_groups_have_are_compared(run, runs):
+    # The second seed was interrupted: it made everything else look worse than group 8.
+    networks = [outcome(None, 0.98), outcome(8, 0.975), outcome(32, 0.96)]
+    networks += [outcome(None, 0.90, seed=1), outcome(8, 0.885, seed=1)]
+    found = points(benched(), header(), networks)
+    assert [(one.group, one.seeds, one.accuracy) for one in found] == [
+        (None, 1, 0.98), (8, 1, 0.975), (32, 1, 0.96),
+    ]  # fmt: skip
+    lines = [header().to_record(), *(one.to_record() for one in networks)]
+    runs[1].write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    result = run("tradeoff", *runs, "--max-drop", 1.5)
+    assert result.exit_code == 0
+    assert "Warning: not every group size has every seed" in result.stderr
+
+
+def test_an_input_is_not_drawn_over(run, runs, tmp_path):
+    copy = tmp_path / "accuracy.svg"
+    copy.write_bytes(runs[1].read_bytes())
+    before = copy.read_bytes()
+    assert run("tradeoff", runs[0], copy, "--figure", copy).exit_code == 2
+    assert copy.read_bytes() == before
+
+
 def test_json_is_one_object_a_group(run, runs):
     rows = json_rows(run("tradeoff", *runs, "--max-drop", 0.7, "--format", "json"))
     assert [row["group"] for row in rows] == [None, 1, 8, 32]

@@ -76,7 +76,7 @@ def load(path: Path) -> Dataset:
         parts = _read_npz(path)
     else:
         raise GpupruneError(
-            f"there is no data set at {path}",
+            f"{path} is neither a folder nor an .npz that exists",
             hint="give a folder with MNIST's four files, or an .npz as Keras has it",
         )
     _check(path, *parts[:2])

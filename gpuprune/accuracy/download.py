@@ -4,6 +4,7 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def fetch(folder: Path, mirrors: Sequence[str] = MIRRORS) -> None:
     A file has its name only when it is whole and right. Raises GpupruneError when no mirror gives
     it, and where the folder cannot be written to.
     """
+    if folder.exists() and not folder.is_dir():
+        raise GpupruneError(
+            f"{folder} is a file, and --download needs a folder", hint="give --data FOLDER"
+        )
+    was_there = folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in FILES:
@@ -45,6 +51,10 @@ def fetch(folder: Path, mirrors: Sequence[str] = MIRRORS) -> None:
             f"cannot write to {folder}: {error.strerror or error}",
             hint="name another folder with --data FOLDER --download",
         ) from None
+    finally:
+        if not was_there:
+            with suppress(OSError):  # unless there is something in it
+                folder.rmdir()
 
 
 def _fetch(path: Path, mirrors: Sequence[str]) -> None:

@@ -117,7 +117,13 @@ def start(
             hint="delete it, or take another --output",
         )
     with Journal.create(output, header.to_record()) as session.journal:
-        yield session
+        try:
+            yield session
+        except GpupruneError:
+            if not session.outcomes:  # nothing that could go on: it would only be in the way
+                output.unlink()
+                checkpoint.remove(session.checkpoint_path)
+            raise
 
 
 def load(path: Path) -> tuple[Header, list[Outcome], str | None]:

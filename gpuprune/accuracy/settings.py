@@ -48,7 +48,7 @@ class Settings:
             )
         if not 0 < self.learning_rate <= 100:
             raise GpupruneError(
-                f"learning rate {self.learning_rate:g} is not above 0",
+                f"learning rate {self.learning_rate:g} is not above 0 and at most 100",
                 hint="such as --learning-rate 0.1",
             )
         if self.layers not in WIDTHS:

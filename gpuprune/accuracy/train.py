@@ -12,6 +12,8 @@ from gpuprune.accuracy.model import CLASSES, Network, Parameters
 from gpuprune.backends import Array
 from gpuprune.errors import GpupruneError
 
+_USUAL_RATE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Examples:
@@ -141,5 +143,5 @@ def _require_finite(losses: Sequence[float], epoch: int, schedule: Schedule) -> 
         raise GpupruneError(
             f"the loss diverged in epoch {epoch} of {schedule.epochs} "
             f"(learning rate {schedule.learning_rate:g})",
-            hint=f"lower it: --learning-rate {schedule.learning_rate / 4:.2g}",
+            hint=f"lower it: --learning-rate {min(schedule.learning_rate / 4, _USUAL_RATE):.2g}",
         )

@@ -11,7 +11,7 @@ from gpuprune.cli import options
 EXAMPLES = """\b
 Examples:
   gpuprune accuracy
-  gpuprune accuracy --epochs 5 --retrain-epochs 5 --groups 1,8,64 --min-groups-per-row 1
+  gpuprune accuracy --epochs 5 --retrain-epochs 5 --groups 1,64 --skip-last
   gpuprune accuracy --epochs 2 --retrain-epochs 2 --groups 8 --format json
   gpuprune accuracy --download --seeds 3 --output accuracy.jsonl
   gpuprune accuracy --data FOLDER --output accuracy.jsonl --resume
@@ -22,7 +22,7 @@ Examples:
 @options.option("--data", type=options.INPUT, metavar="PATH", help="MNIST's folder, or an .npz.")
 @click.option("--download", is_flag=True, help="Fetch MNIST (11 MB) to --data or to the cache.")
 @options.option(
-    "--epochs", type=int, metavar="N", help="Before pruning.  [default: 20, or 10 without data]"
+    "--epochs", type=int, metavar="N", help="Of training.  [default: 20, or 10 without data]"
 )
 @options.option("--retrain-epochs", type=int, metavar="N", help="After pruning.  [default: 40]")
 @options.option("--rate", type=float, metavar="R", help="Share to remove.  [default: 0.9]")
@@ -37,9 +37,9 @@ Examples:
 @options.option(
     "--layers", type=int, metavar="7|8", help="Matrices read from Table 2.  [default: 8]"
 )
-@options.option("--learning-rate", type=float, metavar="R", help="Of each start.  [default: 0.1]")
+@options.option("--learning-rate", type=float, metavar="R", help="At first.  [default: 0.1]")
 @options.device
-@options.threads
+@options.option("--threads", type=int, metavar="N", help="On the CPU.  [default: 1]")
 @options.option("--output", type=options.INPUT, metavar="RUN.jsonl", help="Keep every network.")
 @options.option("--resume", is_flag=True, help="Go on with the run that --output holds.")
 @options.option(
@@ -78,6 +78,7 @@ def accuracy(
     from gpuprune.cli import console
     from gpuprune.cli.accuracy_console import AccuracyConsole
     from gpuprune.config import parse_groups
+    from gpuprune.errors import GpupruneError
 
     chosen = {} if data or download else dict(FEW_IMAGES)
     chosen |= {name: value for name, value in asked.items() if value is not None}
@@ -86,8 +87,15 @@ def accuracy(
     settings = Settings(**chosen)
     if figure:
         plots.check(figure)
+        if figure == output:
+            raise GpupruneError(
+                f"{figure} cannot be both the figure and the run", hint="give them two names"
+            )
     dataset = _dataset(data, download)
-    backend, fallback = open_backend(device or "auto", threads)
+    device = device or "auto"
+    if threads is None and not device.startswith("cuda"):
+        threads = 1  # products as small as these lose more by waiting for each other
+    backend, fallback = open_backend(device, threads)
     with closing(backend):
         console.note(fallback, quiet=quiet)
         environment = execution.describe(backend)

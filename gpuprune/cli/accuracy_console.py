@@ -60,7 +60,8 @@ class AccuracyConsole:
                 click.echo(report.csv_text([one.row() for one in outcomes]))
             elif self._format != "json":
                 click.echo(accuracy_table.table(outcomes, self._format))
-                self._say(accuracy_table.remarks(outcomes, self._session.dataset.held_out))
+            for line in accuracy_table.remarks(outcomes, self._session.dataset.held_out):
+                note(line, quiet=self._quiet)
 
     def add(self, event: Event | Outcome) -> None:
         """Show one more epoch, or one more network."""
@@ -69,7 +70,12 @@ class AccuracyConsole:
             # A log of a run of hours should grow.
             what = f"group {event.group}" if event.group else "unpruned"
             told = format_percent(event.accuracy, 2)
-            note(f"Seed {event.seed}, {what}: {told}", quiet=self._quiet)
+            if not self._quiet:
+                # Through the progress, which else leaves a line behind.
+                self._progress.console.print(
+                    f"Seed {event.seed}, {what}: {told}", markup=False, highlight=False
+                )
+            self._progress.update(self._task, description="the next network")
             return
         self._epochs += 1
         left_s = (time.monotonic() - self._start) / self._epochs * event.epochs_left
@@ -106,10 +112,6 @@ class AccuracyConsole:
     def _stream(self, outcome: Outcome) -> None:
         if self._format == "json":
             click.echo(report.json_lines([outcome.row()]))
-
-    def _say(self, lines: list[str]) -> None:
-        for line in lines:
-            note(line, quiet=self._quiet)
 
 
 def _networks(count: int) -> str:

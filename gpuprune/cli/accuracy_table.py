@@ -61,14 +61,14 @@ def _row(own: Sequence[Outcome], everyone: Sequence[Outcome]) -> dict[str, Any]:
         "seeds": len(own),
         "accuracy": _percent([one.accuracy for one in own]),
         "test": _percent([one.test_accuracy for one in own if one.test_accuracy is not None]),
-        "points_lost": f"{100 * mean(drops):.2f}" if first.group and drops else None,
-        "not_retrained": _percent(
+        "lost": f"{100 * mean(drops):.2f}" if first.group and drops else None,
+        "one_shot": _percent(
             [one.one_shot_accuracy for one in own if one.one_shot_accuracy is not None]
         ),
         "removed": format_percent(mean(one.achieved_rate for one in own)),
-        "energy_kept": _energy(own),
-        "empty_rows": max(one.empty_rows for one in own),
-        "dead_classes": max(one.dead_classes for one in own),
+        "energy": format_percent(_energy(own)),
+        "empty": max(one.empty_rows for one in own),
+        "dead": max(one.dead_classes for one in own),
     }
 
 

@@ -11,7 +11,7 @@ from gpuprune.profiler.mappings import DEFAULT_MAPPING, MAPPINGS
 EXAMPLES = """\b
 Examples:
   gpuprune profile --predict
-  gpuprune profile --predict --mapping half_warp_stream --groups 1,8 --format json
+  gpuprune profile --predict --mapping row_group --groups 1,8 --format json
   gpuprune profile --rates 0.8,0.9 --groups 1,8 --keep report.csv
   gpuprune profile --from report.csv --from other.ncu-rep --format markdown
 """
@@ -30,9 +30,11 @@ Examples:
 @options.option(
     "--mapping",
     type=click.Choice(list(MAPPINGS)),
+    metavar="NAME",
     default=DEFAULT_MAPPING,
     show_default=True,
-    help="The kernel that is predicted: which loads its warps issue.",
+    help="The kernel that is predicted, by which loads its warps issue; one of "
+    f"{', '.join(MAPPINGS)}.",
 )
 @options.option(
     "--profiler", type=options.INPUT, metavar="PATH", help="ncu or nvprof.  [default: found]"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import chain, groupby, islice
+from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,7 +27,7 @@ from gpuprune.profiler.live import Capture
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
 from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
-from gpuprune.profiler.prediction import predict_cases
+from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
 from gpuprune.units import format_minutes
@@ -116,23 +117,23 @@ def show_live(
         remarks.look_at(one.profile)
     for text in remarks.lines():
         note(f"Note: {text}", quiet=quiet)
-    _show_launches(capture, job, found.tool, mapping, output_format)
+    _show_launches(capture, found.tool, mapping, output_format)
     if capture.failure is not None:
         raise capture.failure
 
 
 def _show_launches(
-    capture: Capture, job: Job, tool: str, mapping: str, output_format: report.Format
+    capture: Capture, tool: str, mapping: str, output_format: report.Format
 ) -> None:
-    modelled = tables.PREDICTED_CONTENDER in job.contenders
-    predicted = dict(predict_cases(job.cases, mapping)) if modelled else {}
+    products = dict.fromkeys((one.contender, one.case) for one in capture.launches)
+    predicted = predict_products(products, mapping)
     if output_format in ("json", "csv"):
         rows = [tables.launch_row(one, predicted) for one in capture.launches]
         click.echo(report.listing(_for_programs(rows, output_format), output_format))
         return
     parts = [f"Global load efficiency measured by {tool} ({_COUNTING[tool]})."]
-    if predicted:
-        parts.append(f"Predicted for {tables.PREDICTED_CONTENDER} by {_describe(mapping)}")
+    for contender, own in dict.fromkeys((who, one.mapping) for (who, _), one in predicted.items()):
+        parts.append(f"Predicted for {contender} by {_describe(own)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     click.echo("\n\n".join(parts))
 
@@ -225,11 +226,16 @@ def _predicted_layers(
     for layer, own in groupby(found, lambda one: replace(one[0], rate=0.0, group=1)):
         predictions = list(own)
         widest = max(prediction.error_points for _, prediction in predictions)
-        precision = f", each within {widest:.1f} points" if widest else ""
+        precision = f", each within {_points(widest)} points" if widest else ""
         for tool, counting in _COUNTING.items():
             grid = report.listing(tables.prediction_grid(predictions, tool), output_format)
             title = f"{layer.rows}x{layer.cols} times {layer.cols}x{layer.batch}, {layer.dtype}"
             yield f"{report.printable(layer.weights or title)}: {counting}{precision}\n\n{grid}"
+
+
+def _points(error: float) -> str:
+    """Write what a prediction may be off by, never as less than it is."""
+    return f"{ceil(1000 * error) / 1000:.3f}"
 
 
 def _describe(mapping: str) -> str:

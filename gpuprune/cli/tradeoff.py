@@ -48,16 +48,25 @@ def tradeoff(
     from gpuprune import plots, report, session
     from gpuprune.accuracy import experiment
     from gpuprune.cli import accuracy_table, console
-    from gpuprune.tradeoff import points, recommend, row
+    from gpuprune.errors import GpupruneError
+    from gpuprune.tradeoff import common_seeds, points, recommend, row
 
     demand = _demand(min_accuracy, max_drop, min_speedup)
     if figure:
         plots.check(figure)
+        if figure in (bench, accuracy):
+            raise GpupruneError(f"{figure} is an input, too", hint="give the figure another name")
     run, results, bench_warning = session.load(bench)
     header, outcomes, accuracy_warning = experiment.load(accuracy)
     for warning in (bench_warning, accuracy_warning, *accuracy_table.rates_missed(outcomes)):
         console.note(warning, quiet=quiet)
     found = points(results, header, outcomes)
+    if common_seeds(outcomes) != {one.seed for one in outcomes}:
+        console.note(
+            "Warning: not every group size has every seed: the accuracy run is not finished, and "
+            "only the seeds that all of them have count.",
+            quiet=quiet,
+        )
     chosen = recommend(found, demand) if demand else None
     rows = [row(point, found, chosen) for point in found]
     for_people = output_format in ("table", "markdown")

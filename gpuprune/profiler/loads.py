@@ -83,6 +83,11 @@ def count_spans(
     return counts
 
 
+def count_shared(width: int, lanes: int) -> Counts:
+    """Count a load of one address by several lanes: (3,)."""
+    return np.array([width, width * lanes, 1], np.int64)
+
+
 def _of_lane_before(values: NDArray[np.int64]) -> NDArray[np.int64]:
     shifted = np.empty_like(values)
     shifted[:, 0] = _BEFORE_ALL

@@ -25,9 +25,10 @@ from gpuprune.profiler.loads import (
     Counts,
     LoadEfficiency,
     count_loads,
+    count_shared,
     count_spans,
 )
-from gpuprune.profiler.mappings import MAPPINGS
+from gpuprune.profiler.mappings import COMPRESSED_ROWS
 
 _INDEX_BYTES = 4  # of a row pointer and of a column index
 _CERTAIN_POINTS = 0.1  # half width of the confidence interval at which sampling stops
@@ -80,11 +81,11 @@ def predict(
 
     mask: True = kept, and stored; itemsize: bytes of a value. Large matrices are sampled by rows,
     drawn from `seed`, until the confidence interval is narrow.
-    Raises GpupruneError for a mapping that is not in `MAPPINGS`.
+    Raises GpupruneError for a mapping that is not in `COMPRESSED_ROWS`.
     """
-    if mapping not in MAPPINGS:
+    if mapping not in COMPRESSED_ROWS:
         raise GpupruneError(
-            f"unknown mapping {mapping!r}", hint=f"take one of {', '.join(MAPPINGS)}"
+            f"unknown mapping {mapping!r}", hint=f"take one of {', '.join(COMPRESSED_ROWS)}"
         )
     kernel = _KERNELS[mapping]
     rows = _compress(mask, itemsize, batch)
@@ -165,10 +166,12 @@ def _across_batch(
     places = _nonzeros(rows, units) * stride % len(by_place)
     counts = _sum_runs(by_place[places], lengths)
     if coalesced:
-        return counts + len(slices) * (_streamed(rows, units) + 2 * _shared(_INDEX_BYTES, LANES))
+        return counts + len(slices) * (
+            _streamed(rows, units) + 2 * count_shared(_INDEX_BYTES, LANES)
+        )
     for lanes in slices.tolist():
-        pair = _shared(_INDEX_BYTES, lanes) + _shared(rows.itemsize, lanes)
-        counts += lengths[:, None] * pair + 2 * _shared(_INDEX_BYTES, lanes)
+        pair = count_shared(_INDEX_BYTES, lanes) + count_shared(rows.itemsize, lanes)
+        counts += lengths[:, None] * pair + 2 * count_shared(_INDEX_BYTES, lanes)
     return counts
 
 
@@ -222,11 +225,6 @@ def _streamed(rows: _Rows, units: Integers) -> Counts:
         counts += whole[:, None] * count_spans(start * width, LANES, width)
         counts += count_spans(start * width, rest, width)
     return counts
-
-
-def _shared(width: int, lanes: int) -> Counts:
-    """Count a load of one address by several lanes: (3,)."""
-    return np.array([width, width * lanes, 1], np.int64)
 
 
 def _nonzeros(rows: _Rows, units: Integers) -> Integers:

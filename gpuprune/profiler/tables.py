@@ -9,6 +9,7 @@ from typing import Any
 
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.profiler.live import Launch
+from gpuprune.profiler.mappings import COMPRESSED_CONTENDER
 from gpuprune.profiler.model import Prediction
 from gpuprune.profiler.parse import KernelProfile, as_json
 from gpuprune.profiler.parse.metrics import quantity
@@ -18,7 +19,7 @@ Row = dict[str, Any]
 
 _encode = json.JSONEncoder().encode  # json.dumps asks for its settings at each row
 
-PREDICTED_CONTENDER = "csr"  # what the mappings are models of
+Predicted = Mapping[tuple[str, Case], Prediction]  # by contender and case
 
 # Hartenstein et al. 2019, section 5: nvprof on cuSPARSE's CSR product, GTX 950M.
 _PAPER_PCT = {0.8: "67", 0.98: "82"}  # of groups of 1, by rate
@@ -65,9 +66,9 @@ def kernel_row(profile: KernelProfile) -> Row:
     return as_json(profile)
 
 
-def launch_row(launch: Launch, predicted: Mapping[Case, Prediction]) -> Row:
+def launch_row(launch: Launch, predicted: Predicted) -> Row:
     """Turn a kernel of a live run into a row for programs, beside what was predicted."""
-    found = _prediction_of(launch, predicted)
+    found = predicted.get((launch.contender, launch.case))
     return {
         **as_json(launch.profile),
         "rows": launch.case.rows,
@@ -109,7 +110,7 @@ def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -
     return rows
 
 
-def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction]) -> list[Row]:
+def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
     """Lay out a live run for people: contender by contender, a row a product of all kernels."""
     products: dict[tuple[str, Case], list[Launch]] = {}
     for launch in launches:
@@ -121,7 +122,7 @@ def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction
     )
     rows = []
     for (contender, case), own in products.items():
-        found = _prediction_of(own[0], predicted)
+        found = predicted.get((contender, case))
         covered = [one.coverage_pct for one in own if one.coverage_pct is not None]
         row: Row = {
             "contender": contender,
@@ -135,7 +136,8 @@ def product_rows(launches: Iterable[Launch], predicted: Mapping[Case, Prediction
             "predicted %": _rounded(_by_definition(found, own[0].profile.tool) if found else None),
         }
         if like_paper:
-            row["paper %"] = _papers(case.rate, case.group) if found else None
+            papers = contender == COMPRESSED_CONTENDER
+            row["paper %"] = _papers(case.rate, case.group) if papers else None
         rows.append(row)
     names = list(dict.fromkeys(contender for contender, _ in products))
     return sorted(rows, key=lambda row: names.index(row["contender"]))
@@ -247,10 +249,6 @@ def _kernel_cells(profile: KernelProfile) -> Row:
         "store %": _rounded(profile.gst_efficiency_pct),
         **{label: _rounded(quantity(profile.metrics, name)) for label, name in _COLUMNS.items()},
     }
-
-
-def _prediction_of(launch: Launch, predicted: Mapping[Case, Prediction]) -> Prediction | None:
-    return predicted.get(launch.case) if launch.contender == PREDICTED_CONTENDER else None
 
 
 def _by_definition(found: Prediction, tool: str) -> float:

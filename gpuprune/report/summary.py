@@ -19,6 +19,7 @@ from gpuprune.units import (
     format_count,
     format_minutes,
     format_percent,
+    format_rate,
     format_seconds,
 )
 
@@ -166,7 +167,7 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
     groups = sorted({group for _, group in at})
     rows = [
         [
-            f"{rate:.4g}" if round(rate, 2) != rate else f"{rate:.2f}",
+            format_rate(rate),
             *(cell(at[rate, g]) if (rate, g) in at else "" for g in groups),
         ]
         for rate in sorted({rate for rate, _ in at})

@@ -36,18 +36,41 @@ def test_the_table_has_a_row_a_group_and_warns_of_dead_classes(run, folder):
     result = run("accuracy", "--data", folder, *QUICK)
     assert result.exit_code == 0, result.output
     header, _, *rows = result.stdout.splitlines()
-    assert (
-        header.split()
-        == (
-            "group seeds accuracy test points lost not retrained removed energy kept empty rows "
-            "dead classes"
-        ).split()
-    )
+    titles = "group seeds accuracy test lost one shot removed energy empty dead"
+    assert header.split() == titles.split()
+    assert len(header) <= 100
     assert [row.split()[0] for row in rows] == ["unpruned", "1", "64"]
     assert result.stderr.startswith(
         "Training on unknown data, which is not the data of the paper: 7 matrices, 2 + 2 epochs"
     )
     assert "Take --min-groups-per-row 1 or --skip-last." in result.stderr
+
+
+@pytest.mark.parametrize("output_format", ["json", "csv", "markdown"])
+def test_dead_classes_are_warned_of_in_every_format(run, folder, output_format):
+    result = run("accuracy", "--data", folder, *QUICK, "--format", output_format)
+    assert "Take --min-groups-per-row 1 or --skip-last." in result.stderr
+
+
+def test_a_loss_that_diverges_leaves_no_file_that_is_in_the_way(run, folder, tmp_path):
+    out = tmp_path / "run.jsonl"
+    arguments = ["accuracy", "--data", folder, *QUICK, "--output", out]
+    assert_refused_after_start(run(*arguments, "--learning-rate", 100), "--learning-rate 0.1")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["data"]
+    assert run(*arguments, "--learning-rate", 0.1).exit_code == 0
+
+
+def assert_refused_after_start(result, word):
+    assert result.exit_code == 2, result.output
+    assert result.stderr.splitlines()[-1].startswith("Hint: ")
+    assert word in result.stderr
+
+
+def test_a_figure_takes_no_runs_place(run, folder, tmp_path):
+    path = tmp_path / "run.svg"
+    result = run("accuracy", "--data", folder, *QUICK, "--output", path, "--figure", path)
+    assert_refused(result, "run.svg", "two names")
+    assert not path.exists()
 
 
 def test_a_rate_that_was_not_reached_is_told(run, folder):

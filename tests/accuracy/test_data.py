@@ -197,7 +197,7 @@ def test_a_corrupt_npz_is_refused(tmp_path, length):
 
 
 def test_a_path_with_no_data_is_refused(tmp_path):
-    with pytest.raises(GpupruneError, match="there is no data set at") as refused:
+    with pytest.raises(GpupruneError, match="is neither a folder nor") as refused:
         data.load(tmp_path / "nothing")
     assert "folder with MNIST's four files" in refused.value.hint
 
@@ -253,7 +253,15 @@ def test_a_bad_download_leaves_nothing(tmp_path, mirror, monkeypatch, spoil, mes
     with pytest.raises(GpupruneError, match=message) as refused:
         download.fetch(target, [address])
     assert "--data FOLDER" in refused.value.hint
-    assert list(target.iterdir()) == []
+    assert not target.exists()
+
+
+def test_a_file_is_no_folder_to_download_to(tmp_path):
+    path = tmp_path / "mnist.npz"
+    path.write_bytes(b"mine")
+    with pytest.raises(GpupruneError, match="is a file, and --download needs a folder"):
+        download.fetch(path)
+    assert path.read_bytes() == b"mine"
 
 
 def test_offline_the_hint_names_data(tmp_path):

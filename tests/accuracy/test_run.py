@@ -257,7 +257,7 @@ def test_a_diverging_loss_says_when_and_what_to_lower(cpu):
         start(cpu, settings=settings) as running,
     ):
         list(running)
-    assert refused.value.hint == "lower it: --learning-rate 25"
+    assert refused.value.hint == "lower it: --learning-rate 0.1"
 
 
 def test_an_output_matrix_without_weights_for_a_class_is_told(cpu):

@@ -118,7 +118,7 @@ constexpr auto count(void (*)(A...)) {
 
 template <class... A>
 void describe(void (*)(A...), char* kinds) {  // such as "P8i4": a pointer and an int
-    ((*kinds++ = std::is_pointer_v<A> ? 'P' : std::is_floating_point_v<A> ? 'f' : 'i',
+    ((*kinds++ = !std::is_arithmetic_v<A> ? 'P' : std::is_floating_point_v<A> ? 'f' : 'i',
       *kinds++ = '0' + sizeof(A)),
      ...);
     *kinds = 0;

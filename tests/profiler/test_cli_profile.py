@@ -4,8 +4,10 @@ import csv
 import gzip
 import io
 import json
+import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -13,10 +15,10 @@ from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli, profile_console
 from gpuprune.errors import GpupruneError
-from gpuprune.profiler import tables
+from gpuprune.profiler import model, tables
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import Capture, Launch
-from gpuprune.profiler.mappings import MAPPINGS
+from gpuprune.profiler.mappings import MAPPINGS, OWN_KERNELS
 from gpuprune.profiler.parse import KernelProfile
 from gpuprune.profiler.target import Range
 from gpuprune.records import Case
@@ -136,6 +138,42 @@ def test_what_the_paper_did_not_measure_has_no_figures_of_the_papers(run, otherw
     assert "paper" not in result.stdout
 
 
+def test_sampling_error_is_printed_as_what_it_is(run, monkeypatch):
+    monkeypatch.setattr(model, "_FEWEST_NONZEROS", 3000)
+    asked = ("profile", "--predict", "--shape", "512x512x50", "--rates", "0.9", "--groups", "1")
+    (row,) = json_rows(run(*asked, "--format", "json"))
+    assert 0 < row["error_points"] < 0.1
+    assert row["sampled_rows"] < 512
+    (within,) = set(re.findall(r"each within (\S+) points", run(*asked).stdout))
+    assert 0 <= float(within) - row["error_points"] < 0.001
+
+
+@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("orientation", ["row", "column"])
+def test_every_mapping_predicts_what_others_pruned_in_its_orientation(
+    run, mapping, orientation, tmp_path
+):
+    kept = np.repeat(np.random.default_rng(0).random((64, 16)) < 0.3, 8, axis=1)
+    weights = kept.astype(np.float32)
+    np.save(tmp_path / "pruned.npy", weights if orientation == "row" else weights.T)
+    result = run(
+        *("profile", "--predict", "--weights", tmp_path / "pruned.npy", "--as-is"),
+        *("--orientation", orientation, "--mapping", mapping, "--format", "json"),
+    )
+    if mapping in OWN_KERNELS and not mapping.startswith(orientation):
+        assert_refused(result, f"and these groups are of {orientation}", "--orientation", mapping)
+        return
+    (row,) = json_rows(result)
+    assert (row["mapping"], row["group"]) == (mapping, 8)
+    assert (row["rate"], row["orientation"]) == (1 - kept.mean(), orientation)
+    assert 0 < row["gld_efficiency_pct"] <= 100
+
+
+def test_help_fits_a_terminal_of_80_columns(run):
+    result = run("profile", "--help", env={"COLUMNS": "80"})
+    assert [line for line in result.stdout.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -144,6 +182,8 @@ def test_what_the_paper_did_not_measure_has_no_figures_of_the_papers(run, otherw
         (("--from", "x.csv", "--rates", "0.9"), "--rates makes no sense with --from"),
         (("--from", "x.csv", "--predict"), "--predict makes no sense with --from"),
         (("--predict", "--mapping", "tiles"), "half_warp_stream"),
+        (("--predict", "--mapping", "column_group"), "is of --orientation column"),
+        (("--predict", "--mapping", "row_group", "--dtype", "float64"), "is of float32"),
         (("--predict", "--rates", "2"), "rate 2 is not between 0 and 1"),
         (("--from", "missing.csv"), "missing.csv"),
     ],
@@ -337,6 +377,39 @@ def test_measured_stands_beside_predicted(run, gpu, tmp_path):
     assert called["profiler"] == Profiler(tool="ncu", path=ncu)
     assert called["keep"] == tmp_path / "kept.csv"
     assert called["job"].device == "cuda"
+
+
+def test_own_kernels_stand_beside_what_is_predicted_for_them(run, gpu):
+    ncu, _ = gpu
+    result = run(
+        *("profile", *SMALL[:2], "--rates", "0.5", "--groups", "8", "--profiler", ncu, "-q"),
+        *("--contenders", "csr,row_group,column_group"),
+    )
+    assert result.exit_code == 0, result.output
+    _, of_csr, of_rows, *table = [line for line in result.stdout.splitlines() if line]
+    assert of_csr == f"Predicted for csr by the mapping row_major: {MAPPINGS['row_major']}"
+    assert of_rows == f"Predicted for row_group by the mapping row_group: {MAPPINGS['row_group']}"
+    predicted = {}
+    for mapping in ("row_major", "row_group"):
+        asked = (*SMALL[:2], "--rates", "0.5", "--groups", "8", "--mapping", mapping)
+        (row,) = json_rows(run("profile", "--predict", *asked, "--format", "json"))
+        predicted[mapping] = f"{row['gld_efficiency_pct']:.1f}"
+    assert {line.split()[0]: line.split()[-1] for line in table[2:]} == {
+        "dense": "-",
+        "csr": predicted["row_major"],
+        "row_group": predicted["row_group"],
+        "column_group": "-",  # its kernel is of the other orientation
+    }
+
+
+@pytest.mark.parametrize("asked", ["row_group", "column_group"])
+def test_mapping_of_another_kernel_is_none_of_the_compressed_product(run, gpu, asked):
+    ncu, _ = gpu
+    result = run(
+        *("profile", *SMALL, "--contenders", "csr", "--profiler", ncu, "--format", "json", "-q"),
+        *("--mapping", asked),
+    )
+    assert {row["predicted_pct"] for row in json_rows(result)} == {None}
 
 
 def test_live_kernels_in_json_carry_their_case_and_the_prediction(run, gpu):

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import model
 from gpuprune.profiler.loads import LoadEfficiency, count_loads, count_spans
-from gpuprune.profiler.mappings import MAPPINGS
+from gpuprune.profiler.mappings import COMPRESSED_ROWS, MAPPINGS, OWN_KERNELS
 from gpuprune.profiler.model import predict
+from gpuprune.profiler.prediction import predict_case
+from gpuprune.records import Case
 
 DOCS = Path(__file__).parents[2] / "docs"
 LANE = np.arange(32)[None, :]
@@ -160,7 +162,7 @@ def slow_count(mask, itemsize, batch, mapping):
     return 100 * slow.distinct / (32 * slow.sectors), 100 * slow.lanes / (32 * slow.sectors)
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("mapping", COMPRESSED_ROWS)
 @pytest.mark.parametrize(
     ("rows", "cols", "batch", "itemsize", "rate", "group"),
     [
@@ -190,7 +192,7 @@ def random_mask(rows, cols, rate, group, seed=0):
     return np.repeat(kept, group, axis=1)[:, :cols]
 
 
-@pytest.mark.parametrize("mapping", MAPPINGS)
+@pytest.mark.parametrize("mapping", COMPRESSED_ROWS)
 def test_sampled_prediction_says_how_far_it_may_be_off(mapping, monkeypatch):
     mask = random_mask(2000, 512, 0.9, 1)
     exact = predict(mask, 4, 50, mapping)
@@ -221,7 +223,7 @@ def test_same_seed_gives_the_same_prediction(monkeypatch):
     batch=st.integers(1, 70),
     itemsize=st.sampled_from([2, 4, 8]),
     rate=st.floats(0, 1),
-    mapping=st.sampled_from(list(MAPPINGS)),
+    mapping=st.sampled_from(list(COMPRESSED_ROWS)),
 )
 def test_prediction_lies_between_nothing_and_everything(
     rows, cols, batch, itemsize, rate, mapping
@@ -265,10 +267,13 @@ def test_mappings_are_described_in_the_documents(mapping):
     assert f"| `{mapping}`" in (DOCS / "load-efficiency.md").read_text()
 
 
-@pytest.mark.parametrize("mapping", ["row_major", "thread_per_row"])  # the default, the slowest
+# The default, the slowest, and those that pack the matrix.
+@pytest.mark.parametrize("mapping", ["row_major", "thread_per_row", *OWN_KERNELS])
 def test_papers_layer_at_90_percent_is_counted_whole_within_two_seconds(mapping):
     mask = random_mask(4096, 4096, 0.9, 1)
+    orientation = "column" if mapping == "column_group" else "row"
+    case = Case(rows=4096, cols=4096, batch=50, rate=0.9, group=1, orientation=orientation)
     start = time.perf_counter()
-    found = predict(mask, 4, 50, mapping)
+    found = predict_case(case, mask, mapping)
     assert time.perf_counter() - start < 2
     assert (found.error_points, found.sampled_rows) == (0.0, 4096)

@@ -1,0 +1,255 @@
+"""Predicted load efficiency of `row_group` and `column_group` in float32, from their launches.
+
+The contenders pack a pattern and choose their grids as they would for a GPU, with NumPy in the
+place of CuPy; what they launch is written down instead, and its loads are counted, all of them.
+The counts follow the index arithmetic of `panel.cu`, `staged.cu`, `parts.cu` and `gather.cu`, and
+change with it: a test runs these kernels on the CPU and watches every lane.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gpuprune.contenders import NotApplicable
+from gpuprune.contenders.column_group import device as column_device
+from gpuprune.contenders.row_group import device as row_device
+from gpuprune.errors import GpupruneError
+from gpuprune.kernels import LANES, Gpu
+from gpuprune.problem import Problem
+from gpuprune.profiler.loads import (
+    SECTOR_BYTES,
+    Counts,
+    LoadEfficiency,
+    count_shared,
+    count_spans,
+)
+from gpuprune.profiler.model import Prediction
+from gpuprune.records import Case
+
+# An H200, as the sentences of the mappings say.
+_MULTIPROCESSORS = 132
+_SHARED_BYTES = 227 << 10  # of a block
+_MEMORY_BYTES = 141 * 10**9
+_CAPABILITY = (9, 0)
+
+_DEVICES = {"row_group": ("row", row_device), "column_group": ("column", column_device)}
+
+_WORD = 4  # bytes of a float, and of an index
+_VECTOR = 16  # bytes, the most that a lane loads at once
+_CHUNK_OF_COLUMNS = 8  # entries, as in gather.cu
+
+Integers = NDArray[np.integer]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Launch:
+    """A kernel with what it was launched with."""
+
+    kernel: str
+    constants: dict[str, int]
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    arguments: tuple[Any, ...]
+
+    @property
+    def slabs(self) -> int:
+        """Slabs of the batch, for each of which the weights are loaded again."""
+        return self.grid[1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Recorder(Gpu):
+    """A GPU that writes down what is launched on it."""
+
+    launches: list[_Launch] = field(default_factory=list)
+
+    def compile(
+        self, source: Path, name: str, *, shared_bytes: int = 0, **constants: int
+    ) -> Callable[..., None]:
+        """Return what writes a launch of the kernel down."""
+
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
+            self.launches.append(
+                _Launch(
+                    kernel=name, constants=constants, grid=grid, block=block, arguments=arguments
+                )
+            )
+
+        return launch
+
+
+def reason_against(case: Case, mapping: str) -> str | None:
+    """Say why the kernels of a mapping are not launched for a case, None if they are."""
+    orientation, _ = _DEVICES[mapping]
+    if case.orientation != orientation:
+        return f"is of --orientation {orientation}, and these groups are of {case.orientation}"
+    if case.dtype != "float32":
+        return f"is of float32, and these weights are {case.dtype}"
+    return None
+
+
+def predict(case: Case, mask: NDArray[np.bool_], mapping: str) -> Prediction:
+    """Predict the load efficiency of all kernels of one product together; every load is counted.
+
+    mask: (rows, cols), True = kept. Raises GpupruneError for what these kernels do not multiply.
+    """
+    counts = count_product(case, mask, mapping)
+    found = LoadEfficiency.of(np.array(list(counts.values())))
+    return Prediction(
+        gld_efficiency_pct=found.ncu_pct,
+        nvprof_style_pct=found.nvprof_pct,
+        error_points=0.0,
+        mapping=mapping,
+        sampled_rows=case.rows,
+    )
+
+
+def count_product(
+    case: Case,
+    mask: NDArray[np.bool_],
+    mapping: str,
+    *,
+    multiprocessors: int = _MULTIPROCESSORS,
+    shared_bytes: int = _SHARED_BYTES,
+) -> dict[str, Counts]:
+    """Count the loads of each kernel of a product, on a GPU of a size: by its name, (3,).
+
+    Raises GpupruneError for what these kernels do not multiply.
+    """
+    if reason := reason_against(case, mapping):
+        raise GpupruneError(
+            f"the mapping {mapping} {reason}",
+            hint=f"take --orientation {_DEVICES[mapping][0]} and --dtype float32, or the mapping "
+            "row_major, which is of any pattern and dtype",
+        )
+    gpu = _Recorder(
+        xp=np,
+        multiprocessors=multiprocessors,
+        shared_bytes=shared_bytes,
+        free_bytes=_MEMORY_BYTES,
+        capability=_CAPABILITY,
+    )
+    _, device = _DEVICES[mapping]
+    try:
+        device.prepare(_without_values(case, mask), gpu).multiply()
+    except NotApplicable as why:
+        raise GpupruneError(
+            f"there is no {mapping} for this case: {why}",
+            hint="take the mapping row_major, which is of any size",
+        ) from None
+    return {one.kernel: _COUNTERS[one.kernel](one) for one in gpu.launches}
+
+
+def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:
+    """Make a problem of a pattern: no address depends on a value, so that one stands for all."""
+    zero = np.float32(0)
+    return Problem(
+        case=case,
+        weights=np.broadcast_to(zero, mask.shape),
+        mask=mask,
+        activations=np.empty((case.cols, case.batch), np.float32),
+        activations_fortran=np.broadcast_to(zero, (case.cols, case.batch)),
+        nnz=int(np.count_nonzero(mask)),
+    )
+
+
+def _count_panels(launch: _Launch) -> Counts:
+    """Count what `multiply_panels` loads: a warp takes a share of a panel's records."""
+    _, cols, batch, _, _, shares, columns, starts, *_, pitch, _ = launch.arguments
+    depth = launch.constants["DEPTH"]
+    chunk = 32 if depth < 32 else 16  # entries
+    begin, end = shares[:, :-1].ravel(), shares[:, 1:].ravel()  # (panels * parts,), a warp each
+    first, last = begin[begin < end], end[begin < end]
+    entry, last_entry = starts[first], starts[last]
+    vectors = depth * _WORD // _VECTOR  # of an entry
+    of_slab = (
+        (2 * begin.size + 2 * first.size) * count_shared(_WORD, LANES)
+        + _streamed(first, last, _WORD)  # columns
+        + _streamed(first + 1, last + 1, _WORD)  # starts
+        + _streamed(entry * vectors, last_entry * vectors, _VECTOR)
+        + _streamed(entry, last_entry, 1, chunk)  # rows
+    )
+    held = columns[:, None] + np.arange(depth)  # (records, depth)
+    loads: Counts = launch.slabs * of_slab + _activations(held[held < cols], batch, pitch)
+    return loads
+
+
+def _count_staged(launch: _Launch) -> Counts:
+    """Count what `multiply_staged` loads: a block takes a window, a warp some of its lists."""
+    rows, cols, batch, _, blocks, shares, starts, *_, pitch, _ = launch.arguments
+    lists = np.arange(len(shares))[:, None] * np.int64(rows)  # (windows, 1), the first of each
+    begin, end = lists + shares[:, :-1], lists + shares[:, 1:]  # (windows, workers), a warp each
+    step, last_step = starts[begin[begin < end]], starts[end[begin < end]]
+    alone = 2 * begin.size + 2 * step.size + int((end - begin).sum())  # shares, starts, stops
+    places = 4 // launch.constants["DEPTH"]  # of a step, 2 bytes each
+    of_slab = (
+        alone * count_shared(_WORD, LANES)
+        + _streamed(step, last_step, _VECTOR)  # weights
+        + _streamed(step, last_step, 2 * places)
+    )
+    windows = _activations(np.arange(cols), batch, pitch)  # of all, each copied by one block
+    loads: Counts = launch.slabs * of_slab + blocks * windows
+    return loads
+
+
+def _count_parts(launch: _Launch) -> Counts:
+    """Count what `add_parts` loads: a lane takes one element of the output, of every part."""
+    size, parts, *_ = launch.arguments
+    words = SECTOR_BYTES // _WORD
+    by_place = [_streamed(np.array([i]), np.array([i + size]), _WORD) for i in range(words)]
+    return _at_places(np.arange(parts) * size, by_place)
+
+
+def _count_strips(launch: _Launch) -> Counts:
+    """Count what `multiply_strips` loads: the warps of a block share the chunks of a strip."""
+    _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
+    depth, warps = launch.constants["DEPTH"], launch.block[1]
+    vector = min(depth, 4)  # weights
+    indices = ceil(_CHUNK_OF_COLUMNS * columns.itemsize / _VECTOR)  # loads of a chunk's columns
+    of_slab = (
+        3 * order.size * warps * count_shared(_WORD, LANES)  # order, and both ends of the strip
+        + columns.size // _CHUNK_OF_COLUMNS * indices * count_shared(_VECTOR, LANES)
+        + columns.size * depth // vector * count_shared(vector * _WORD, LANES)
+    )
+    loads: Counts = launch.slabs * of_slab + _activations(columns, batch, pitch)
+    return loads
+
+
+def _activations(columns: Integers, batch: int, pitch: int) -> Counts:
+    """Count the loads of some rows of the activations (cols, batch), 32 of the batch at a time."""
+    by_place = [
+        _streamed(np.array([place]), np.array([place + batch]), _WORD)
+        for place in range(SECTOR_BYTES // _WORD)
+    ]
+    return _at_places(columns * np.int64(pitch), by_place)
+
+
+def _at_places(starts: Integers, by_place: list[Counts]) -> Counts:
+    """Sum what is loaded from each of some words on: it depends on where in a sector that is."""
+    times = np.bincount(starts % len(by_place), minlength=len(by_place))
+    total: Counts = times @ np.array(by_place)
+    return total
+
+
+def _streamed(first: Integers, last: Integers, width: int, lanes: int = LANES) -> Counts:
+    """Count the loads of runs of elements, from each first up to each last, a lane an element."""
+    pieces = (last - first + lanes - 1) // lanes  # (runs,)
+    run = np.repeat(np.arange(first.size), pieces)
+    begun = np.cumsum(pieces) - pieces
+    start = first[run] + lanes * (np.arange(run.size) - begun[run])
+    counts = count_spans(start * width, np.minimum(lanes, last[run] - start), width)
+    total: Counts = counts.sum(axis=0)
+    return total
+
+
+_COUNTERS: Mapping[str, Callable[[_Launch], Counts]] = {
+    "multiply_panels": _count_panels,
+    "multiply_staged": _count_staged,
+    "add_parts": _count_parts,
+    "multiply_strips": _count_strips,
+}
