@@ -8,7 +8,7 @@ from safetensors.numpy import save_file
 
 from gpuprune.analysis import by_layer
 from gpuprune.records import Case, Result, Timing
-from gpuprune.report.model import is_model, model_table
+from gpuprune.report.model import is_model, layers_table, totals_table
 
 
 def result(tensor, rate, group, contender, milliseconds, **changes):
@@ -44,7 +44,7 @@ SAMPLE = by_layer(
 
 def test_the_model_is_told_layer_by_layer_and_as_a_whole():
     assert (
-        model_table(SAMPLE, markdown=False)
+        f"{layers_table(SAMPLE, markdown=False)}\n\n{totals_table(SAMPLE, markdown=False)}"
         == """\
 The model layer by layer, at 0.9: the fastest product of any group size
 
@@ -66,7 +66,7 @@ In no sum, for want of a time: <script>\\n."""
 
 
 def test_markdown_escapes_names():
-    assert "\\<script\\>" in model_table(SAMPLE, markdown=True)
+    assert "\\<script\\>" in layers_table(SAMPLE, markdown=True)
 
 
 def test_one_layer_and_random_weights_are_no_model():

@@ -34,8 +34,8 @@ def is_model(layers: Mapping[Case, Sequence[Result]]) -> bool:
     return len(layers) > 1 and len(sources) == 1 and None not in sources
 
 
-def model_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
-    """Lay out the model: a row a layer at the told rate, then a row a rate for all layers.
+def layers_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
+    """Lay out a row a layer, at the told rate.
 
     Layers that were pruned elsewhere have a rate each, and are told as they are.
     """
@@ -43,21 +43,21 @@ def model_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
     told = min(rates, key=lambda rate: abs((rate or 0) - _TOLD_RATE))
     chosen = [_at(results, told) for results in layers.values()]
     how = "as it is" if told is None else f"at {told:g}"
+    title = f"The model layer by layer, {how}: the fastest product of any group size"
+    headers = ["layer", "shape", "dense", "sparse", "by", "group", "best", "speedup"]
+    rows = [_row(layer) for layer in chosen]
+    return f"{title}\n\n{table(headers, rows, markdown, left=[0, 4, 6])}"
+
+
+def totals_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
+    """Lay out what all layers take together: a row a rate."""
+    chosen = {rate: [_at(results, rate) for results in layers.values()] for rate in _rates(layers)}
+    headers = ["rate", "dense", "sparse everywhere", "best per layer", "speedup", "left dense"]
+    rows = [_total(rate, own) for rate, own in chosen.items()]
     parts = [
-        f"The model layer by layer, {how}: the fastest product of any group size",
-        table(
-            ["layer", "shape", "dense", "sparse", "by", "group", "best", "speedup"],
-            [_row(layer) for layer in chosen],
-            markdown,
-            left=[0, 4, 6],
-        ),
         f"All {len(layers)} layers together",
-        table(
-            ["rate", "dense", "sparse everywhere", "best per layer", "speedup", "left dense"],
-            [_total(rate, [_at(results, rate) for results in layers.values()]) for rate in rates],
-            markdown,
-        ),
-        _incomplete(chosen),
+        table(headers, rows, markdown),
+        *dict.fromkeys(_incomplete(own) for own in chosen.values()),
     ]
     return "\n\n".join(part for part in parts if part)
 

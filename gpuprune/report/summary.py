@@ -11,7 +11,7 @@ from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
-from gpuprune.report.model import is_model, model_table
+from gpuprune.report.model import is_model, layers_table, totals_table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.stats import relative_spread
 from gpuprune.units import (
@@ -41,12 +41,15 @@ def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> s
     elif len(layers) == 1:
         parts += _layer(next(iter(layers.values())), markdown)
     elif len({one.case for one in results}) == len(layers):
-        parts += [_one_case_each(layers, markdown), analysis.advice_for_all(layers)]
+        parts.append(_one_case_each(layers, markdown))
+        parts.append(
+            totals_table(layers, markdown) if is_model(layers) else analysis.advice_for_all(layers)
+        )
     else:
         parts += [_many_layers(layers, markdown), analysis.advice_for_all(layers)]
         parts.append("Every cell: --format csv or json.")
-    if is_model(layers):
-        parts.append(model_table(layers, markdown))
+        if is_model(layers):
+            parts += [layers_table(layers, markdown), totals_table(layers, markdown)]
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
 
