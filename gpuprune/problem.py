@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from secrets import randbelow
 from typing import Any
 from zlib import crc32
 
@@ -38,15 +37,25 @@ class Problem:
     nnz: int  # weights kept, exact zeros among them
 
 
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """How the activations of a timed call differ from those of the first check."""
+
+    order: NDArray[np.int64]  # (batch,), the columns in their new order
+    factors: NDArray[np.float64]  # (batch,), what each of these is multiplied by
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trial(Problem):
     """A problem with what judges its products, which no contender gets to see."""
 
     pattern: str  # CRC-32 of the mask
-    _draws: tuple[Array, ...]  # what the activations are in turn, each (cols, batch)
+    _draws: Sequence[NDArray[Any]]  # what the activations are in turn, each (cols, batch)
+    _chance: np.random.Generator
     _reference: "_Reference"
     _refill: Callable[[], None]  # writes weights and mask as they were
-    _fingerprint: int
+    _on_device: Callable[[NDArray[Any]], Array]
+    _fingerprint: tuple[bytes, ...]
 
     @property
     def achieved_rate(self) -> float:
@@ -67,27 +76,37 @@ class Trial(Problem):
 
     def renew(self, draw: int) -> None:
         """Write the activations of a draw into both buffers."""
-        self.activations[...] = self._draws[draw]
-        self.activations_fortran[...] = self._draws[draw]
+        self._write(self._draws[draw])
 
-    def shuffle(self) -> None:
-        """Write activations that nobody can foresee: a draw, rolled by random steps."""
+    def vary(self) -> Variation:
+        """Write activations that nobody can foresee, and whose product is known all the same.
+
+        They are the columns of a draw in another order, each times a factor of its own.
+        """
         draw = self._draws[BEFORE]
-        steps = [randbelow(max(size, 1)) for size in draw.shape]
-        rolled = np.roll(draw, steps, axis=(0, 1))
-        self.activations[...] = rolled
-        self.activations_fortran[...] = rolled
+        batch = draw.shape[1]
+        order = self._chance.permutation(batch)
+        factors: NDArray[np.float64] = np.asarray(self._chance.uniform(0.5, 1.0, batch))
+        if draw.dtype.itemsize <= 2:  # powers of two, and signs: these round nothing
+            signs = self._chance.choice((-1.0, 1.0), batch)
+            factors = np.ldexp(signs, self._chance.integers(-3, 4, batch))
+        self._write(draw[:, order] * factors.astype(draw.dtype))
+        return Variation(order, factors)
 
-    def error(self, product: NDArray[Any], draw: int) -> float:
-        """Compare a product (rows, batch) with the float64 reference of a draw.
+    def _write(self, activations: NDArray[Any]) -> None:
+        self.activations[...] = self._on_device(activations)
+        self.activations_fortran[...] = self.activations
+
+    def error(self, product: NDArray[Any], draw: int, variation: Variation | None = None) -> float:
+        """Compare a product (rows, batch) with the float64 reference of a draw or its variation.
 
         Returns the largest |C - C64| / (norm of the weights' row x norm of the activations'
         column); infinite where a norm is zero and the product is not; NaN where it holds NaN.
         """
-        return self._reference.error(product, draw)
+        return self._reference.error(product, draw, variation)
 
     def restore(self) -> bool:
-        """Undo what a contender did to weights and mask; tell whether it did anything."""
+        """Undo what a contender did to weights and mask; tell whether anybody did anything."""
         if _fingerprint(self.weights, self.mask) == self._fingerprint:
             return False
         self._refill()
@@ -222,8 +241,11 @@ class _Reference:
         self._products = np.split(backend.numpy(products), 2, axis=1)  # by draw: (rows, batch)
         self._scales = np.split(backend.numpy(scale), 2, axis=1)  # by draw: (rows, batch)
 
-    def error(self, product: NDArray[Any], draw: int) -> float:
+    def error(self, product: NDArray[Any], draw: int, variation: Variation | None) -> float:
         expected, scale = self._products[draw - BEFORE], self._scales[draw - BEFORE]
+        if variation is not None:
+            expected = expected[:, variation.order] * variation.factors
+            scale = scale[:, variation.order] * np.abs(variation.factors)
         difference = np.abs(product.astype(np.float64) * self._unit - expected)
         if not np.isfinite(difference).all():
             return float("nan") if np.isnan(difference).any() else float("inf")
@@ -260,7 +282,9 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
         activations_fortran=xp.array(draws[PREPARING], order="F"),
         nnz=int(np.count_nonzero(layer.kept)),
         pattern=f"{crc32(np.packbits(layer.kept).data):08x}",
-        _draws=draws,
+        _draws=layer.draws,
+        _chance=np.random.default_rng(),
+        _on_device=xp.asarray,
         _reference=_Reference(held, layer.unit, draws, backend),
         _refill=refill,
         _fingerprint=_fingerprint(held, mask),
@@ -274,11 +298,12 @@ def _normal(
     return random.standard_normal(shape, dtype=wide).astype(dtype, copy=False)
 
 
-def _fingerprint(*arrays: Array) -> int:
-    """Sum the bytes of arrays, eight at a time."""
-    total = 0
-    for array in arrays:
-        flat = array.reshape(-1).view("u1")  # (bytes,)
-        whole = flat.size - flat.size % 8
-        total += int(flat[:whole].view("u8").sum()) + int(flat[whole:].sum())
-    return total
+def _fingerprint(*matrices: Array) -> tuple[bytes, ...]:
+    """Sum the bits of matrices along both axes: whatever moves or changes shows in one of them."""
+    sums = []
+    for matrix in matrices:
+        rows, cols = matrix.shape
+        width = 8 if cols * matrix.itemsize % 8 == 0 else matrix.itemsize
+        words = matrix.reshape(rows, cols).view(f"u{width}")  # (rows, words of a row)
+        sums += [words.sum(axis=axis, dtype="u8").tobytes() for axis in (0, 1)]
+    return tuple(sums)

@@ -1,13 +1,15 @@
 """Every case times every contender, one result at a time: only what is right has a time."""
 
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any
 
 from gpuprune import timing, weights
-from gpuprune.backends import Backend
+from gpuprune.backends import Array, Backend
 from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
 from gpuprune.errors import GpupruneError
@@ -17,15 +19,13 @@ from gpuprune.problem import (
     PREPARING,
     Load,
     Trial,
+    Variation,
     load_weights,
     make_trials,
 )
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.roofline import predict, roofline
-
-# Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
-# float32 kernel is near 2e-8, one that drops a single weight near 1e-3.
-TOLERANCE = {"float64": 1e-14, "float32": 1e-6, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 1e-3}
+from gpuprune.verification import judge, verify
 
 _COPIES = 8  # of a layer and its operands that a case needs at once, ranking and float64 included
 
@@ -129,7 +129,9 @@ def run(
     `load` gives the weights of a case where they do not lie in its file.
     """
     for trial in make_trials(cases, backend, load):
-        yield _run_case(trial, prepares, backend, contract, calibration, stopwatch)
+        with redirect_stdout(sys.stderr):  # stdout is for results, whatever a library prints
+            results = _run_case(trial, prepares, backend, contract, calibration, stopwatch)
+        yield results
 
 
 @dataclass
@@ -156,7 +158,8 @@ def _run_case(
         name: _enter(name, prepare, trial, backend, contract, stopwatch)
         for name, prepare in prepares.items()
     }
-    stopwatch.run(lambda: _time(entries, trial, backend, contract))
+    while not stopwatch.run(lambda: _time(entries, trial, backend, contract)):
+        _blame(entries.values(), trial)
     for entry in entries.values():
         _verify_again(entry, trial, backend)
     return [_with_model(entry, trial, contract, calibration) for entry in entries.values()]
@@ -187,7 +190,7 @@ def _enter(
         backend.synchronize()
         prepare_s = time.perf_counter() - start
         _require_variants(variants)
-        checked = [(one, *_verify(one, trial, backend, BEFORE)) for one in variants]
+        checked = [(one, *verify(one, trial, backend, BEFORE)) for one in variants]
         right = [(one, error) for one, error, wrong in checked if not wrong]
         rejected = [f"{one.variant}: {wrong}" for one, _, wrong in checked if wrong]
         if not right:
@@ -195,9 +198,7 @@ def _enter(
             return entry
         works = [one for one, _ in right]
         cold = contract.cache == "cold"
-        best = stopwatch.run(
-            lambda: timing.fastest(works, backend, cold=cold, renew=trial.shuffle)
-        )
+        best = stopwatch.run(lambda: timing.fastest(works, backend, cold=cold, renew=trial.vary))
         entry.prepared, error = right[best]
         entry.result = replace(
             result,
@@ -228,7 +229,7 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     if entry.prepared is None:
         return
     try:
-        error, wrong = _verify(entry.prepared, trial, backend, AFTER)
+        error, wrong = verify(entry.prepared, trial, backend, AFTER)
     except timing.FAILURES as failure:
         entry.reject("failed", f"after timing: {type(failure).__name__}: {failure}")
         return
@@ -238,64 +239,100 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
         entry.result = replace(entry.result, error=max(error, entry.result.error or 0.0))
 
 
-def _verify(
-    prepared: Prepared, trial: Trial, backend: Backend, draw: int
-) -> tuple[float, str | None]:
-    """Multiply fresh activations; return the error, and what is wrong with the product if so."""
-    backend.delay()  # a product on another stream overtakes the activations, and shows
-    trial.renew(draw)
-    answer, array = prepared.multiply(), backend.xp.ndarray
-    if type(answer) is not array:  # something lazy would do its work where nobody takes the time
-        found, wanted = type(answer).__qualname__, f"{array.__module__}.{array.__qualname__}"
-        return float("nan"), f"the product is a {found}, not a {wanted}"
-    product = backend.numpy(answer)
-    shape = (trial.case.rows, trial.case.batch)
-    if product.shape != shape:
-        return float("nan"), f"the product is {product.shape}, not {shape}"
-    if trial.restore():
-        return float("nan"), "it changed the weights it was given"
-    error = trial.error(product, draw)
-    tolerance = TOLERANCE[prepared.precision or trial.case.dtype]
-    if not error <= tolerance:
-        return error, f"its error is {error:.1e}, and a right product's at most {tolerance:.0e}"
-    return error, None
+class _Tampered(Exception):
+    """The weights are not what they were, whoever did it."""
+
+
+@dataclass
+class _Watch:
+    """Gives the timed calls operands that are new, and looks at their products."""
+
+    entries: Mapping[str, _Entry]
+    trial: Trial
+    backend: Backend
+    variation: Variation | None = None
+
+    def renew(self) -> None:
+        """Write other activations."""
+        self.variation = self.trial.vary()
+
+    def check(self, name: str, product: Array) -> None:
+        """Raise Wrong for what is not right, _Tampered where that may be another's fault."""
+        prepared = self.entries[name].prepared
+        if prepared is None:
+            return
+        _, wrong = judge(product, prepared, self.trial, self.backend, BEFORE, self.variation)
+        if wrong:
+            if self.trial.restore():
+                raise _Tampered
+            raise timing.Wrong(wrong)
 
 
 def _time(
     entries: Mapping[str, _Entry], trial: Trial, backend: Backend, contract: Contract
-) -> None:
+) -> bool:
+    """Time everybody who is right; returns False where somebody changed the weights meanwhile."""
     works = {name: one.prepared for name, one in entries.items() if one.prepared is not None}
+    watch = _Watch(entries, trial, backend)
     before = backend.neighbours()
-    timings = timing.measure(works, backend, contract, trial.shuffle)
+    try:
+        timings = timing.measure(works, backend, contract, watch.renew, watch.check)
+    except _Tampered:
+        return False
+    if trial.restore():
+        return False
     disturbance = before or backend.neighbours()
     for name, taken in timings.items():
-        entry = entries[name]
-        if isinstance(taken, timing.HostBound):
-            entry.reject("host_bound", str(taken))
-            continue
-        try:
-            if isinstance(taken, BaseException):
-                raise taken
-            taken = _with_call(taken, works[name], trial, backend, contract)
-        except timing.FAILURES as failure:
-            entry.reject("failed", f"while timed: {type(failure).__name__}: {failure}")
-            continue
-        status: Status = "disturbed" if disturbance else "ok"
+        _keep(entries[name], taken, disturbance, watch, contract)
+    return True
+
+
+def _keep(
+    entry: _Entry,
+    taken: Timing | BaseException,
+    disturbance: str | None,
+    watch: _Watch,
+    contract: Contract,
+) -> None:
+    """Turn what was timed, or why it was not, into the result of a contender."""
+    try:
+        if isinstance(taken, BaseException):
+            raise taken
+        if entry.prepared is not None:
+            taken = _with_call(taken, entry.prepared, watch, contract)
+    except timing.HostBound as why:
+        entry.reject("host_bound", str(why))
+    except timing.Wrong as why:
+        entry.reject("wrong", f"while timed: {why}")
+    except timing.FAILURES as failure:
+        entry.reject("failed", f"while timed: {type(failure).__name__}: {failure}")
+    else:
         entry.result = replace(
             entry.result,
-            status=status,
+            status="disturbed" if disturbance else "ok",
             reason=disturbance or entry.result.reason,
             timing=taken,
         )
 
 
-def _with_call(
-    taken: Timing, prepared: Prepared, trial: Trial, backend: Backend, contract: Contract
-) -> Timing:
+def _blame(entries: Iterable[_Entry], trial: Trial) -> None:
+    """Reject whoever changes the weights when it multiplies, or else everybody."""
+    timed = [(entry, entry.prepared) for entry in entries if entry.prepared is not None]
+    for entry, prepared in timed:
+        with suppress(*timing.FAILURES):
+            prepared.multiply()
+        if trial.restore():
+            entry.reject("wrong", "it changed the weights it was given")
+    if all(entry.prepared is not None for entry, _ in timed):
+        for entry, _ in timed:
+            entry.reject("failed", "somebody changed the weights while all were timed")
+
+
+def _with_call(taken: Timing, prepared: Prepared, watch: _Watch, contract: Contract) -> Timing:
     if prepared.call is None:
         return taken
     call = replace(prepared, multiply=prepared.call)
-    samples = timing.measure_call(call, backend, contract, trial.shuffle)
+    samples = timing.measure_call(call, watch.backend, contract, watch.renew)
     return replace(taken, call_samples_s=samples)
 
 

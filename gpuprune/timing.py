@@ -4,11 +4,12 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import median
 from typing import Any
 
-from gpuprune.backends import Backend, Sample, Timeable, unchanged
+from gpuprune.backends import Array, Backend, Sample, Timeable, unchanged
 from gpuprune.records import Contract, StoppedBy, Timing
 from gpuprune.stats import relative_standard_error
 
@@ -18,11 +19,19 @@ _CLEARLY_SLOWER = 1.3  # than the fastest: no further sample decides between the
 
 
 # What a contender does wrong, a call of sys.exit among it: its result, and not the end of the run.
-FAILURES = (Exception, SystemExit)
+FAILURES = (Exception, SystemExit, GeneratorExit)
+
+
+class Wrong(Exception):
+    """A timed call gave a product that is not right; the text says what is wrong with it."""
 
 
 class HostBound(Exception):
     """The device waits for the host however long it is held up: it has no time of its own."""
+
+
+def accepted(name: str, product: Array) -> None:
+    """Find nothing wrong with a product."""
 
 
 def fastest(
@@ -30,7 +39,7 @@ def fastest(
     backend: Backend,
     *,
     cold: bool,
-    renew: Callable[[], None] = unchanged,
+    renew: Callable[[], object] = unchanged,
 ) -> int:
     """Return the index of the fastest of several, by a few interleaved samples after a warm-up."""
     if len(works) == 1:
@@ -53,14 +62,17 @@ def measure(
     works: Mapping[str, Timeable],
     backend: Backend,
     contract: Contract,
-    renew: Callable[[], None] = unchanged,
+    renew: Callable[[], object] = unchanged,
+    check: Callable[[str, Array], None] = accepted,
     clock: Callable[[], float] = time.monotonic,
 ) -> dict[str, Timing | BaseException]:
     """Time all `works` side by side, A B A B, so that a drift meets all of them alike.
 
-    `renew` writes other operands before each timed call, so that no product can be remembered.
+    `renew` writes other operands before each timed call, so that no product can be remembered,
+    and `check` raises Wrong for a product of such a call that is not right.
     Stops when each has the contract's number of samples or precision, or the time is spent.
-    Returns for every name a Timing, or why there is none: HostBound, or what `multiply` raised.
+    Returns for every name a Timing, or why there is none: HostBound, Wrong, or what `multiply`
+    raised.
     """
     collected = {name: _Collected() for name in works}
     cold = contract.cache == "cold"
@@ -70,15 +82,17 @@ def measure(
             collected[name].try_to(work.multiply)  # warm-up
         while (stopped_by := _stop(collected, contract, clock() >= deadline)) is None:
             for name, work in works.items():
-                if collected[name].failure is None:
-                    collected[name].take(work, backend, renew, cold=cold)
+                one = collected[name]
+                take = partial(backend.sample, work, cold=cold, renew=renew)
+                if one.failure is None and (sample := one.try_to(take)):
+                    one.add(sample, partial(check, name))
     return {
         name: one.failure or one.timing(contract, stopped_by) for name, one in collected.items()
     }
 
 
 def measure_call(
-    work: Timeable, backend: Backend, contract: Contract, renew: Callable[[], None] = unchanged
+    work: Timeable, backend: Backend, contract: Contract, renew: Callable[[], object] = unchanged
 ) -> tuple[float, ...]:
     """Time what a user of a library would write, host overhead included; in seconds."""
     work.multiply()
@@ -103,14 +117,14 @@ class _Collected:
             self.failure = error
             return None
 
-    def take(
-        self, work: Timeable, backend: Backend, renew: Callable[[], None], *, cold: bool
-    ) -> None:
-        sample = self.try_to(lambda: backend.sample(work, cold=cold, renew=renew))
-        if sample is None:
+    def add(self, sample: Sample, check: Callable[[Array], None]) -> None:
+        try:
+            check(sample.product)
+        except Wrong as error:
+            self.failure = error
             return
         if not sample.host_bound:
-            self.samples.append(sample)
+            self.samples.append(replace(sample, product=None))
             self.host_bound_in_a_row = 0
             return
         self.host_bound += 1

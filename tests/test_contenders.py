@@ -8,7 +8,7 @@ import pytest
 from gpuprune import contenders
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, PREPARING
-from gpuprune.sweep import TOLERANCE
+from gpuprune.verification import TOLERANCE
 from tests.conftest import json_rows, problem_of
 
 SHAPES = [(1, 1, 1), (3, 2, 1), (5, 64, 51), (70, 33, 17), (129, 130, 64), (16, 200, 257)]

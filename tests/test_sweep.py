@@ -106,6 +106,26 @@ def test_a_negative_size_is_a_failure(fake):
     assert (found.status, found.reason) == ("failed", "ValueError: bytes is -1")
 
 
+def test_who_spoils_the_weights_late_is_found_and_the_others_are_timed_again(fake):
+    from tests.cheats import weights_changed_late
+
+    found = measure(fake, contract=Contract(samples=5), honest=honest, late=weights_changed_late)
+    assert found["late"].status == "wrong"
+    assert found["late"].reason == "it changed the weights it was given"
+    for name in ("dense", "honest"):
+        assert found[name].status == "ok"
+        assert len(found[name].timing.samples_s) == 5
+
+
+def test_what_a_contender_prints_is_no_result(fake, capsys):
+    def prints(problem, backend):
+        sys.stdout.write("hello\n")
+        return honest(problem, backend)
+
+    assert measure(fake, prints=prints)["prints"].status == "ok"
+    assert capsys.readouterr() == ("", "hello\n")
+
+
 def test_a_contender_that_exits_ends_itself_alone(fake):
     def leaves(problem, backend):
         raise SystemExit(0)

@@ -27,7 +27,7 @@ from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, Trial, make_trials
 from gpuprune.records import Case, Contract
-from gpuprune.sweep import TOLERANCE
+from gpuprune.verification import TOLERANCE
 
 # Rate, group, orientation: from much work to hardly any.
 PRUNINGS = ((0.8, 1, "row"), (0.9, 8, "row"), (0.98, 32, "row"), (0.9, 8, "column"))

@@ -34,6 +34,7 @@ class Sample:
     seconds: float
     host_bound: bool = False  # the device had to wait for the host: no time of the device
     clock_hz: float | None = None  # the device's clock while it ran, where it can be read
+    product: Array = None  # what the call returned
 
 
 class Backend(Protocol):
@@ -62,7 +63,7 @@ class Backend(Protocol):
         """Wait until the device has finished everything."""
 
     def sample(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call of `work.multiply` on the device alone, with evicted caches if `cold`.
 
@@ -71,7 +72,7 @@ class Backend(Protocol):
         """
 
     def sample_call(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call until its result is there, the host's work included."""
 

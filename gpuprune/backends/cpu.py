@@ -76,7 +76,7 @@ class CpuBackend:
         """Do nothing, as `delay`."""
 
     def sample(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call, in seconds of the wall clock.
 
@@ -91,11 +91,12 @@ class CpuBackend:
             work.multiply()
             renew()
         start = time.perf_counter_ns()
-        work.multiply()
-        return Sample(seconds=(time.perf_counter_ns() - start) * 1e-9)
+        product = work.multiply()
+        seconds = (time.perf_counter_ns() - start) * 1e-9
+        return Sample(seconds=seconds, product=product)
 
     def sample_call(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call: on the host there is no difference."""
         return self.sample(work, cold=cold, renew=renew)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -48,15 +49,15 @@ class FakeBackend:
         """Do nothing."""
 
     def sample(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Multiply, and ask the clock how long it took."""
         renew()
-        work.multiply()
-        return self._clock(work)
+        product = work.multiply()
+        return replace(self._clock(work), product=product)
 
     def sample_call(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Take as long as `sample` does."""
         return self.sample(work, cold=cold, renew=renew)

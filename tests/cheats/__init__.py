@@ -122,6 +122,57 @@ def lazy_subclass(problem, backend):
     return [Prepared(multiply=multiply)]
 
 
+def reordered_weights(problem, backend):
+    """Swap two rows of the weights, whose sums stay."""
+    weights = problem.weights.copy()
+    problem.weights[[0, 1]] = problem.weights[[1, 0]]
+    return [Prepared(multiply=lambda: weights @ problem.activations)]
+
+
+def right_when_it_is_checked(problem, backend):
+    """Multiply at first and in the end, and give zeros where only the time is taken."""
+    calls = []
+    zeros = backend.xp.zeros((problem.case.rows, problem.case.batch), problem.weights.dtype)
+
+    def multiply():
+        calls.append(1)
+        return zeros if 2 < len(calls) < 6 else problem.weights @ problem.activations
+
+    return [Prepared(multiply=multiply)]
+
+
+def remembered_by_what_a_roll_keeps(problem, backend):
+    """Remember products by the sum of the activations."""
+    products = {}
+
+    def multiply():
+        key = round(float(abs(problem.activations).sum()), 1)
+        if key not in products or len(products) > 1:
+            products[key] = problem.weights @ problem.activations
+        return next(iter(products.values()))
+
+    return [Prepared(multiply=multiply)]
+
+
+def weights_changed_late(problem, backend):
+    """Spoil the weights for the others once the check is over."""
+    calls = []
+
+    def multiply():
+        calls.append(1)
+        product = problem.weights @ problem.activations
+        if len(calls) > 3:
+            problem.weights[...] = 0
+        return product
+
+    return [Prepared(multiply=multiply)]
+
+
+def complex_product(problem, backend):
+    """Hide something in the imaginary part."""
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations + 1j)]
+
+
 CHEATS = [
     stale_result,
     product_made_in_prepare,
@@ -135,4 +186,9 @@ CHEATS = [
     half_precision,
     lazy_product,
     lazy_subclass,
+    reordered_weights,
+    right_when_it_is_checked,
+    remembered_by_what_a_roll_keeps,
+    weights_changed_late,
+    complex_product,
 ]

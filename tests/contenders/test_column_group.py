@@ -8,7 +8,7 @@ from gpuprune.contenders import column_group
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE
 from gpuprune.steps import registers
-from gpuprune.sweep import TOLERANCE
+from gpuprune.verification import TOLERANCE
 from tests.conftest import problem_of
 
 SHAPES = [(1, 1), (2, 3), (64, 5), (33, 70), (130, 300)]

@@ -5,7 +5,7 @@ import pytest
 from gpuprune import contenders
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.problem import AFTER, BEFORE
-from gpuprune.sweep import TOLERANCE
+from gpuprune.verification import TOLERANCE
 from tests.conftest import problem_of
 
 pytestmark = pytest.mark.peer

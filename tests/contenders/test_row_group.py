@@ -10,7 +10,7 @@ from gpuprune.contenders.row_group.blocks import panel_height
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE
 from gpuprune.steps import registers
-from gpuprune.sweep import TOLERANCE
+from gpuprune.verification import TOLERANCE
 from tests.conftest import problem_of
 
 SHAPES = [(1, 1), (3, 2), (5, 64), (70, 33), (300, 130)]

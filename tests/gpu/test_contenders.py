@@ -5,7 +5,8 @@ from gpuprune import contenders
 from gpuprune.contenders import Prepared
 from gpuprune.problem import AFTER, BEFORE, PREPARING
 from gpuprune.records import Case, Contract
-from gpuprune.sweep import TOLERANCE, Stopwatch, run
+from gpuprune.sweep import Stopwatch, run
+from gpuprune.verification import TOLERANCE
 from tests.cheats import CHEATS
 from tests.conftest import problem_of
 

@@ -86,13 +86,13 @@ class CudaBackend:
         runtime.deviceSynchronize()
 
     def sample(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call between two events, queued while the device is held up."""
         return self._sampler.sample(work, cold=cold, renew=renew)
 
     def sample_call(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call by the host's clock, until the device has done everything."""
         return self._sampler.sample_call(work, cold=cold, renew=renew)

@@ -43,7 +43,7 @@ class Sampler:
         return int(self._eviction.nbytes)
 
     def sample(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call; after several tries host-bound, if it cannot be queued in time."""
         spin_s = self._spins_s.get(work, SHORTEST_SPIN_S)
@@ -56,7 +56,7 @@ class Sampler:
                 return sample
 
     def sample_call(
-        self, work: Timeable, *, cold: bool, renew: Callable[[], None] = unchanged
+        self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call by the host's clock, from an idle device until it is idle again."""
         renew()
@@ -73,7 +73,7 @@ class Sampler:
         self._spin_kernel((1,), (1,), (np.uint64(seconds * 1e9),), stream=self._stream)
 
     def _try(
-        self, work: Timeable, spin_s: float, renew: Callable[[], None], *, cold: bool
+        self, work: Timeable, spin_s: float, renew: Callable[[], object], *, cold: bool
     ) -> tuple[Sample, float]:
         """Take a sample behind a spin; returns how long the work took to queue, too."""
         if cold:
@@ -87,7 +87,7 @@ class Sampler:
         self._spun.record(self._stream)
         begun = time.perf_counter()
         self._start.record(self._stream)
-        work.multiply()
+        product = work.multiply()
         self._stop.record(self._stream)
         host_bound = self._spun.done  # the device has, or may have, waited for the host
         enqueue_s = time.perf_counter() - begun
@@ -97,6 +97,7 @@ class Sampler:
             seconds=cupy.cuda.get_elapsed_time(self._start, self._stop) * 1e-3,
             host_bound=host_bound,
             clock_hz=clock_hz(self._early.get(self._stream), self._late.get(self._stream)),
+            product=product,
         )
         return sample, enqueue_s
 
