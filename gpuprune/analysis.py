@@ -1,16 +1,17 @@
 """What results mean: speedups, break-even rates, and the advice that follows."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
 
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
-from gpuprune.stats import quartiles
+from gpuprune.stats import quartiles, relative_spread
 from gpuprune.units import format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
+WIDE_SPREAD = 0.10  # inter-quartile range over the median, from which on a cell is unsteady
 LOST = "lost again"  # a break-even rate that a higher rate does not keep
 _TOLD_RATE = 0.90
 _NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
@@ -93,6 +94,23 @@ def sparse_contenders(results: Iterable[Result]) -> list[str]:
     return [name for name in names if name not in DENSE]
 
 
+def unsteady(results: Iterable[Result], *names: str) -> set[Case]:
+    """Return the cases with samples that spread over more than 10 %, of some contenders or all."""
+    return {
+        one.case
+        for one in results
+        if (not names or one.contender in names)
+        and one.timing is not None
+        and relative_spread(one.timing.samples_s) > WIDE_SPREAD
+    }
+
+
+def steady(found: Mapping[Case, float], shaky: Container[Case]) -> dict[Case, float]:
+    """Leave out the cases that are unsteady, unless all are."""
+    kept = {case: value for case, value in found.items() if case not in shaky}
+    return kept or dict(found)
+
+
 def break_even(points: Iterable[tuple[float, float]]) -> BreakEven:
     """Interpolate where the speedup rises to 1 and stays there, from (rate, speedup) pairs.
 
@@ -140,13 +158,25 @@ def advice(results: Sequence[Result]) -> str:
     group = _choose(reached)
     lowest = ", the lowest rate measured," if found[group].is_bound else ""
     more = f"{lowest} or more" if reached[group] < max(case.rate for case in best) else ""
-    case, speedup = max(best.items(), key=lambda item: item[1])
+    shaky = unsteady(results)
+    case, speedup = max(steady(best, shaky).items(), key=lambda item: item[1])
     return (
         f"For this layer on this machine: prune {name_groups(group)} to "
         f"{_round_up(reached[group])}{more}, or stay dense. "
         + _single_weights(group, found)
         + _at_told_rate(best)
         + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
+        + _doubt(best, shaky)
+    )
+
+
+def _doubt(best: Collection[Case], shaky: Container[Case]) -> str:
+    """Warn where most of what the advice stands on is noise."""
+    if 2 * sum(case in shaky for case in best) <= len(best):
+        return ""
+    return (
+        " But in most cells the samples spread over more than 10 %: measure again when the "
+        "machine is quiet."
     )
 
 

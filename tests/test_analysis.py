@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from gpuprune.analysis import (
@@ -117,6 +119,22 @@ def test_advice_is_to_stay_dense_where_nothing_breaks_even():
         "For this layer on this machine: stay dense. No group size broke even up to a rate of "
         "0.9; the nearest was 0.90x with groups of 8 at 0.9."
     )
+
+
+def test_what_is_noise_is_no_headline_and_is_doubted():
+    results = sweep({1: {0.8: 1.2, 0.9: 1.5}, 8: {0.8: 1.1, 0.9: 1.4}})
+
+    def shaken(one):
+        samples = tuple(one.timing.median_s * factor for factor in (0.1, 1, 9))
+        return replace(one, timing=replace(one.timing, samples_s=samples))
+
+    winner = case(0.9, 1)
+    once = [shaken(one) if one.case == winner else one for one in results]
+    assert "The fastest measured is 1.40x, groups of 8 at 0.9." in advice(once)
+    assert "quiet" not in advice(once)
+    everywhere = advice([shaken(one) for one in results])
+    assert "The fastest measured is 1.50x, single weights at 0.9." in everywhere
+    assert everywhere.endswith("measure again when the machine is quiet.")
 
 
 def test_without_a_measurement_there_is_no_advice():

@@ -134,7 +134,7 @@ def _by_bench(trial: Trial, backend: Backend, budget_s: float) -> Iterator[Time]
     works = {str(number): one for number, (_, one) in enumerate(products)}
     for cache in ("cold", "warm"):
         contract = Contract(cache=cache, budget_s=budget_s)
-        taken = timing.measure(works, backend, contract, trial.shuffle)
+        taken = timing.measure(works, backend, contract, trial.vary)
         for (name, prepared), found in zip(products, taken.values(), strict=True):
             about = _about(trial.case, name, prepared, cache)
             if isinstance(found, BaseException):

@@ -13,7 +13,6 @@ from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.model import is_model, layers_table, totals_table
 from gpuprune.report.predictions import prediction_table
-from gpuprune.stats import relative_spread
 from gpuprune.units import (
     format_bytes,
     format_count,
@@ -29,7 +28,6 @@ PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
 PAPER_RATE = 0.90
 _ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
 _MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
-_WIDE_SPREAD = 0.10  # of the samples, from which on a cell carries a mark
 
 
 def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
@@ -125,18 +123,15 @@ def _title(results: Sequence[Result], markdown: bool) -> str:
 
 def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
     found = speedups(results, name)
-    best = {rate: max(s for c, s in found.items() if c.rate == rate) for rate in _rates(found)}
-    spread = {
-        one.case
-        for one in results
-        if one.contender in (name, BASELINE)
-        and one.timing
-        and relative_spread(one.timing.samples_s) > _WIDE_SPREAD
-    }
+    spread = analysis.unsteady(results, name, BASELINE)
+    best = set()
+    for rate in _rates(found):
+        row = {case: speedup for case, speedup in found.items() if case.rate == rate}
+        best.add(max(analysis.steady(row, spread).items(), key=lambda item: item[1])[0])
 
     def cell(case: Case) -> str:
         marks = "~" if case in spread else ""
-        marks += "*" if found[case] == best[case.rate] else ""
+        marks += "*" if case in best else ""
         return f"{marks}{found[case]:.2f}"
 
     notes = ["* fastest group at that rate"]
