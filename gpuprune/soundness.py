@@ -93,9 +93,14 @@ def _is_sound_result(result: Result) -> bool:
 
 def _is_sound_calibration(calibration: Calibration) -> bool:
     values = asdict(calibration)
-    rates = values.pop("flops_per_s")
-    figures = [value for value in values.values() if value is not None]  # an older run lacks some
-    return isinstance(rates, dict) and all(map(_is_positive, [*rates.values(), *figures]))
+    rates, start_s = values.pop("flops_per_s"), values.pop("start_s")
+    known = [value for value in values.values() if value is not None]  # what a device can measure
+    return (
+        isinstance(rates, dict)
+        and all(map(_is_positive, [*rates.values(), *known]))
+        # One thread is started by nobody.
+        and (start_s is None or (is_number(start_s) and start_s >= 0))
+    )
 
 
 def _is_positive(value: Any) -> bool:

@@ -187,3 +187,17 @@ def test_a_stopped_run_loses_nothing_that_was_measured(tmp_path, number):
 
 def test_cases_are_those_of_the_sweep(fake):
     assert job(fake).cases[0] == Case(rows=16, cols=32, batch=3, rate=0.5, group=1)
+
+
+def test_a_run_of_one_thread_which_nobody_starts_is_read(run, tmp_path):
+    path = tmp_path / "run.jsonl"
+    sweep = ["--device", "fake", "--shape", "8x8x2", "--rates", "0.5", "--groups", "1"]
+    assert run("bench", *sweep, "--output", path).exit_code == 0
+    head, *rest = [json.loads(line) for line in path.read_text().splitlines()]
+    head["calibration"]["start_s"] = 0.0
+    for line in (head, *rest):
+        del line["crc"]
+    path.write_text("".join(json.dumps(line) + "\n" for line in (head, *rest)))
+    found, results, _ = session.load(path)
+    assert found.calibration.start_s == 0.0
+    assert results
