@@ -9,6 +9,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayError, RayTaskError
 
+from gpuprune import __version__
 from gpuprune.cluster.connecting import Node, nodes, only_on
 from gpuprune.cluster.worker import Facts, OutOfMemory, Refusal, Worker
 from gpuprune.environment import waiting_threads
@@ -187,12 +188,23 @@ class Pool:
             return False
         if isinstance(said, Facts):
             member.facts = said
+            self._require_same_version(member, said)
             self._require_equal_threads(member, said)
         elif isinstance(said, Refusal):
             self.give_up(member, said)
         elif said is None:  # somebody else still measures there
             self.ask(member, "open")
         return True
+
+    def _require_same_version(self, member: Member, facts: Facts) -> None:
+        """Let a device be whose node joined after the versions were compared, with another."""
+        if facts.version != __version__:
+            refusal = Refusal(
+                message=f"node {member.node} has gpuprune {facts.version}, and this process has "
+                f"{__version__}",
+                hint="install the same versions on every node",
+            )
+            self.give_up(member, refusal)
 
     def _require_equal_threads(self, member: Member, facts: Facts) -> None:
         threads = facts.description["threads"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from gpuprune import contenders, execution, sweep
+from gpuprune import __version__, contenders, execution, sweep
 from gpuprune.backends import Backend, identify, open_backend
 from gpuprune.cluster.fingerprint import fingerprint
 from gpuprune.cluster.locks import lock_device
@@ -23,6 +23,7 @@ _LOCK_WAIT_S = 1.0  # then the driver is told, and asks again
 class Facts:
     """What a worker says of itself once it holds its device."""
 
+    version: str  # of its gpuprune
     description: dict[str, Any]  # as of `execution.describe`
     device_id: str
     free_bytes: int
@@ -88,6 +89,7 @@ class Worker:
             "device_id": self._id,
         }
         return Facts(
+            version=__version__,
             description=description,
             device_id=self._id,
             free_bytes=self._backend.free_bytes(),

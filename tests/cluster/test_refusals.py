@@ -124,6 +124,19 @@ class TestOnACluster:
         nodes.add(1, env_vars={"PYTHONPATH": str(tmp_path / "old")})
         assert_refuses(bench(*SMALL), "has gpuprune 0.0.9, and this process has")
 
+    def test_a_node_that_joins_with_another_version_gets_no_case(self, nodes, bench, tmp_path):
+        shutil.copytree(ROOT / "gpuprune", tmp_path / "old" / "gpuprune")
+        (tmp_path / "old" / "gpuprune" / "__init__.py").write_text('__version__ = "0.0.9"\n')
+        nodes.add(1)
+        path = tmp_path / "run.jsonl"
+        process = bench(*SWEEP_200, "--output", path)
+        wait_until(process, lambda: len(results_in(path)) > 10)
+        nodes.add(2, env_vars={"PYTHONPATH": str(tmp_path / "old")})
+        _, stderr = process.communicate(timeout=200)
+        assert process.returncode == 0, stderr
+        assert "has gpuprune 0.0.9, and this process has" in stderr
+        assert {one["device_id"] for one in read(path).results} == {"gpu-1"}
+
     def test_a_device_that_ray_gave_to_others_gets_no_case(self, nodes, bench, tmp_path):
         nodes.add(1)
         hog = subprocess.Popen(
