@@ -93,10 +93,10 @@ class _Module:
         flags += ["-Wno-unused-parameter", "-Wno-unknown-warning-option"]
         machine_object = _build((HERE / "machine.cpp").read_text(), ".o", "-c")
         library = _build(source, ".so", "-shared", *flags, last=["-xnone", machine_object])
-        self.library = ctypes.CDLL(str(library))
+        self.binary = ctypes.CDLL(str(library))
 
     def get_function(self, name):
-        return _Kernel(self._machine, self.library, name)
+        return _Kernel(self._machine, self.binary, name)
 
 
 class _Kernel:

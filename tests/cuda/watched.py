@@ -32,7 +32,7 @@ class _WatchedModule:
 
     def get_function(self, name):
         kernel = self._module.get_function(name)
-        return _WatchedKernel(self._machine, self._module.library, kernel, name)
+        return _WatchedKernel(self._machine, self._module.binary, kernel, name)
 
 
 class _WatchedKernel:
