@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from gpuprune import config as configuration
-from gpuprune import contenders, fresh, gate, report, sweep, verdicts
+from gpuprune import contenders, fresh, gate, plan, report, verdicts
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -40,7 +40,7 @@ def sweep_asked(config: Path | None, quick: bool, asked: Mapping[str, Any]) -> S
     """Merge options into a sweep, and refuse what no run could do."""
     base = configuration.quick() if quick else configuration.paper()
     found = configuration.load(config, base, asked)
-    sweep.plan(found)  # a missing weight file shows now, and not in every process
+    plan.cases(found)  # a missing weight file shows now, and not in every process
     return found
 
 
@@ -196,7 +196,7 @@ def cells_of_baseline(baseline: Baseline) -> set[Cell]:
 
 def cells_of_sweep(asked: Sweep) -> set[Cell]:
     """Return what there can be a verdict on, where a sweep is measured."""
-    cases = sweep.plan(asked)
+    cases = plan.cases(asked)
     at = {(case.rate, case.group) for case in cases} | {(None, None)}
     return {(name, rate, group) for name in contenders.names() for rate, group in at}
 

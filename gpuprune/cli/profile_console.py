@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gpuprune import report, session, sweep
+from gpuprune import plan, report, session
 from gpuprune.backends import Unavailable, open_backend
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
@@ -73,10 +73,10 @@ def show_predictions(
     asked: Sweep, mapping: str, output_format: report.Format, *, quiet: bool
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
-    cases = sweep.plan(asked)
+    cases = plan.cases(asked)
     host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
     with closing(host):
-        sweep.check_memory(cases, host.free_bytes())
+        plan.check_memory(cases, host.free_bytes())
     found = []
     with _progress(len(cases), quiet=quiet) as advance:
         for case, prediction in predict_cases(cases, mapping):
@@ -205,7 +205,7 @@ def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[
                 hint=f"{instead}; to measure it, leave --device out",
             )
         resolved = session.resolve(asked, Local(backend))
-    sweep.check_weights(resolved.cases)
+    plan.check_weights(resolved.cases)
     major, minor = (int(part) for part in facts["compute_capability"].split("."))
     found = find_profiler((major, minor), profiler)
     job = Job(
