@@ -166,7 +166,7 @@ def show(
         note(f"Warning: there is no verdict on {_told(cell)}.", quiet=quiet)
     _tell_github(comparison)
     if junit:  # last: whatever refuses it, the verdicts are told
-        write_whole(junit, verdicts.junit(comparison))
+        write_whole(junit, verdicts.junit(comparison).encode())
 
 
 def exit_code(comparison: Comparison) -> int:

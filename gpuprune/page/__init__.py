@@ -15,6 +15,7 @@ from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
 from gpuprune.report import Row
+from gpuprune.storage import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Section:
 def write(evidence: Evidence, path: Path) -> None:
     """Write a page on whatever the evidence holds; raises GpupruneError as `plots.check` does."""
     plots.check(path, suffixes=(".html",))
-    plots.write_bytes(render(evidence).encode(), path)
+    write_whole(path, render(evidence).encode())
 
 
 def render(evidence: Evidence) -> str:

@@ -79,7 +79,7 @@ class Baseline:
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        write_whole(path, self._text())
+        write_whole(path, self._text().encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:
