@@ -59,7 +59,7 @@ def check_memory(planned: Iterable[Case], free: int) -> None:
         need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
         if need > free:
             raise GpupruneError(
-                f"shape {case.rows}x{case.cols}x{case.batch} needs about {need / 2**30:.1f} GiB, "
+                f"shape {case.shape} needs about {need / 2**30:.1f} GiB, "
                 f"and {free / 2**30:.1f} GiB is free",
                 hint="take a smaller --shape, or a layer that fits",
             )

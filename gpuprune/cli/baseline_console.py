@@ -181,10 +181,7 @@ def _cell_row(baseline: Baseline, cell: Cell) -> dict[str, Any]:
     case, contender = cell
     times = [one for one in baseline.arm.times[cell] if one]
     return {
-        "weights": case.weights,
-        "rows": case.rows,
-        "cols": case.cols,
-        "batch": case.batch,
+        **case.layer(),
         "rate": case.rate,
         "group": case.group,
         "contender": contender,

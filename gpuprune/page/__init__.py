@@ -107,7 +107,7 @@ def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterato
             except GpupruneError as reason:
                 lacks = f"{reason}."
         yield Section(
-            title=f"{layer_name(layer)} ({layer.rows}x{layer.cols}x{layer.batch})",
+            title=f"{layer_name(layer)} ({layer.shape})",
             figure=name if name in into else None,
             lacks=lacks,
             tables=tuple(
