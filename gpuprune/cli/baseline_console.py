@@ -82,11 +82,16 @@ def update(
 
 
 def show_baseline(path: Path, output_format: report.Format) -> None:
-    """Show a baseline's conditions, for people, its cells and its load efficiencies."""
+    """Show a baseline's conditions, its cells and its load efficiencies; as CSV its cells."""
     found = Baseline.load(path)
     rows = [_cell_row(found, cell) for cell in found.arm.times]
-    if output_format in ("json", "csv"):
-        click.echo(report.listing(rows, output_format))
+    if output_format == "csv":
+        click.echo(report.csv_text(rows))
+        return
+    if output_format == "json":
+        cells = ({"record": "cell", **row} for row in rows)
+        figures = ({"record": "efficiency", **row} for row in found.profile)
+        click.echo(report.json_lines([found.header(), *cells, *figures]))
         return
     markdown = output_format == "markdown"
     parts = ["\n".join(_conditions_for_people(found, markdown)), _cell_table(rows, markdown)]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.gate.runs import SWEEP, runs_of
+from tests.gate.runs import SWEEP, runs_of, unsealed
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +17,7 @@ def measured(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "run.jsonl"
     result = CliRunner().invoke(cli, ["bench", *SWEEP, "-q", "--output", str(path)])
     assert result.exit_code == 0, result.output
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    for line in lines:
-        del line["crc"]
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    return path
+    return unsealed(path)
 
 
 @pytest.fixture

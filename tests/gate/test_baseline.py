@@ -6,10 +6,16 @@ from tests.conftest import json_rows
 from tests.gate.runs import refused, runs_of, slowed
 
 
-def test_show_lists_the_cells(run, recorded):
-    rows = json_rows(run("baseline", "show", recorded, "--format", "json"))
-    assert len(rows) == 16
+def test_show_gives_programs_what_the_file_says_of_itself_and_then_its_cells(run, recorded):
+    header, *rows = json_rows(run("baseline", "show", recorded, "--format", "json"))
+    kept = json.loads(recorded.read_text())
+    assert header == {name: kept[name] for name in kept.keys() - {"cells", "profile"}}
+    assert list(header) == ["record", "schema", "recorded", "runs", "conditions", "accepted"]
+    assert [row["record"] for row in rows] == ["cell"] * 16
     assert (rows[0]["contender"], rows[0]["rate"], rows[0]["runs"]) == ("dense", 0.5, 5)
+    table = run("baseline", "show", recorded, "--format", "csv").stdout.splitlines()
+    assert len(table) == 17
+    assert table[0].startswith("weights,rows,cols,batch,rate,group,contender,")
     text = run("baseline", "show", recorded).stdout
     assert "on a fake device: 5 runs, 16 cells, 0 load efficiencies." in text
 

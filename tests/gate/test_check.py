@@ -2,8 +2,10 @@
 
 import json
 
+import numpy as np
+
 from tests.conftest import json_rows
-from tests.gate.runs import edit, runs_of, slowed
+from tests.gate.runs import edit, refused, runs_of, slowed, unsealed
 
 FIELDS = "level rate group contender verdict change low high reason".split()
 
@@ -61,6 +63,23 @@ def test_a_slower_cell_is_named_and_can_be_explained(run, recorded, rewritten):
     refused_cell = run("check", "--baseline", recorded, *runs_of(slow, 3), "--explain", "mkl,1,1")
     assert refused_cell.exit_code == 2
     assert run("check", "--baseline", recorded, "--explain", "csr,0.9").exit_code == 2
+
+
+def test_one_layer_of_several_is_explained_where_its_tensor_is_named(run, tmp_path):
+    model, path, baseline = (tmp_path / name for name in ("m.npz", "run.jsonl", "b.json"))
+    values = np.random.default_rng(0).standard_normal((64, 64), dtype=np.float32)
+    np.savez(model, query=values, key=values.T)
+    sweep = ["--device", "fake", "--rates", "0.9", "--groups", "8", "--contenders", "csr"]
+    run("bench", *sweep, "--weights", model, "--samples", "2", "-q", "--output", path)
+    runs = runs_of(unsealed(path), 5)
+    assert run("baseline", "record", "-o", baseline, *runs).exit_code == 0
+    command = ["check", "--baseline", baseline, *runs[:6], "--explain"]
+    one = run(*command, "csr,0.9,8,key").stdout
+    assert f"\n\ncsr,0.9,8 {model}::key: SAME\n" in one
+    assert "::query" not in one
+    every = run(*command, "csr,0.9,8").stdout
+    assert every.count(": SAME\n") == 2
+    refused(run(*command, "csr,0.9,8,value"), 2, "its layers are key, query\n")
 
 
 def test_one_run_is_unsure_with_a_warning_and_fails_where_that_is_strict(run, recorded, measured):

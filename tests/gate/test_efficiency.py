@@ -72,6 +72,12 @@ def test_update_gates_load_efficiency_too(run, measured, tmp_path):
     shown = run("baseline", "show", baseline).stdout
     assert "half the registers" in shown
     assert shown.endswith("predicted warp_row     0.9        8             90.0 %\n")
+    (kept,) = [
+        row
+        for row in json_rows(run("baseline", "show", baseline, "--format", "json"))
+        if row["record"] == "efficiency"
+    ]
+    assert (kept["mapping"], kept["gld_efficiency_pct"]) == ("warp_row", 90.0)
     unjudged = run("check", "--baseline", baseline, *runs)
     assert unjudged.exit_code == 0
     assert "keeps 1 load efficiency; without --profile" in unjudged.stderr
