@@ -18,6 +18,8 @@ An option on the command line wins over the environment, that over `--config FIL
 over the default. A `GPUPRUNE_...` that names no option is ignored with a warning; a value in FILE
 that an option overrides still has to be right.
 
+At a terminal tables and lines are broken to its width; a pipe or a file gets whole lines.
+
 | exit code | means |
 |---|---|
 | 0 | done |

@@ -13,7 +13,7 @@ import click
 
 from gpuprune import config as configuration
 from gpuprune import fresh, gate, plan, report, verdicts
-from gpuprune.cli import explained
+from gpuprune.cli import explained, terminal
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -159,7 +159,7 @@ def show(
         markdown = output_format == "markdown"
         most = verdicts.COMMENT_BYTES if markdown else None
         text = verdicts.summary(comparison, markdown=markdown, most_bytes=most)
-        click.echo("\n\n".join(filter(None, (text, explanations))))
+        terminal.show("\n\n".join(filter(None, (text, explanations))), output_format)
     if cell and not matching:
         note(f"Warning: there is no verdict on {cell}.", quiet=quiet)
     _tell_github(comparison)
