@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from gpuprune import __version__, environment
+from gpuprune.cli import variables
 from gpuprune.cli.accuracy import accuracy
 from gpuprune.cli.baseline import baseline
 from gpuprune.cli.bench import bench
@@ -26,7 +27,7 @@ from gpuprune.cli.tradeoff import tradeoff
 from gpuprune.errors import GpupruneError
 from gpuprune.regression import Incomparable, MeasurementFailed
 
-EXIT_FINDING = 1  # a contender was wrong, or a regression was found
+# A command itself returns 0, or 1 for a finding: a wrong contender, a regression.
 EXIT_USAGE = 2  # options, configuration, input or machine
 EXIT_BUG = 3
 EXIT_INCOMPARABLE = 4  # of check: no baseline that can be used
@@ -99,6 +100,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Notice where the output of a command cannot be written."""
         with _noticing_stdout():
+            if not {"-q", "--quiet"} & set(ctx.args):  # which the command has not read yet
+                variables.warn_of_unknown(self)
             return super().invoke(ctx)
 
 
