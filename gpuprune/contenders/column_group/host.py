@@ -14,6 +14,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from gpuprune.backends import Backend
+from gpuprune.binding import bind
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.column_group.strips import pack
 from gpuprune.problem import Problem
@@ -35,13 +36,18 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(np.diff(strips.starts) + 1, slices), threads)
 
+    source = (step.sizes, problem.activations, packed)
+    operands = (step, step.sizes, *arrays, packed)
+    if threads == 1:
+        pack_activations = bind(_pack, *source, 0, case.cols)
+        multiply_packed = bind(_multiply, *operands, tiles[0], out, 0, int(shares[-1]))
+    else:
+        pack_activations = bind(_pack_in_parallel, *source, threads)
+        multiply_packed = bind(_multiply_in_parallel, *operands, tiles, out, shares)
+
     def multiply() -> NDArray[Any]:
-        if threads == 1:
-            _pack(step.sizes, problem.activations, packed, 0, case.cols)
-            _multiply(step, step.sizes, *arrays, packed, tiles[0], out, 0, shares[-1])
-        else:
-            _pack_in_parallel(step.sizes, problem.activations, packed, threads)
-            _multiply_in_parallel(step, step.sizes, *arrays, packed, tiles, out, shares)
+        pack_activations()
+        multiply_packed()
         return out
 
     size = sum(array.nbytes for array in (*arrays, problem.activations, out))

@@ -19,6 +19,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from gpuprune.backends import Backend
+from gpuprune.binding import bind
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.row_group.blocks import (
     Blocks,
@@ -92,16 +93,18 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     tiles = aligned_zeros((threads, kernel.height * step.sizes.narrow), dtype)
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(kernel.work + 1, slices), threads)
-    packed_weights = (step, step.sizes, kernel.height, *kernel.arrays)
+    source = (step.sizes, blocks.firsts, blocks.lasts, problem.activations, packed)
+    operands = (step, step.sizes, kernel.height, *kernel.arrays, packed)
+    if threads == 1:
+        pack = bind(_pack, *source, 0, blocks.count)
+        multiply_packed = bind(kernel.alone, *operands, tiles[0], out, 0, int(shares[-1]))
+    else:
+        pack = bind(_pack_in_parallel, *source, threads)
+        multiply_packed = bind(kernel.in_parallel, *operands, tiles, out, shares)
 
     def multiply() -> NDArray[Any]:
-        source = (blocks.firsts, blocks.lasts, problem.activations)
-        if threads == 1:
-            _pack(step.sizes, *source, packed, 0, blocks.count)
-            kernel.alone(*packed_weights, packed, tiles[0], out, 0, shares[-1])
-        else:
-            _pack_in_parallel(step.sizes, *source, packed, threads)
-            kernel.in_parallel(*packed_weights, packed, tiles, out, shares)
+        pack()
+        multiply_packed()
         return out
 
     size = sum(array.nbytes for array in (*kernel.arrays, problem.activations, out))
