@@ -32,10 +32,11 @@ from gpuprune.contenders.row_group.blocks import (
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
 from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
-from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
+from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
 
 _GATHER_ROWS = 16  # rows that are written at once
 _FEW_WEIGHTS = 12  # of a block in a panel, on average: with fewer, gathering is faster (measured)
+_FEW_VECTORS = 2  # of an operand: with so few, each addition would wait for the one before
 
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
@@ -241,6 +242,27 @@ def _multiply_panels_in_parallel(
 
 
 @njit(cache=True)
+def _gather_entry(step: Any, blocks: Any, values: Any, at: Any, operands: Any, sums: Any) -> Any:
+    """Return `sums` plus the products of an entry."""
+    operand = load(operands, np.int64(blocks[at]) * step.wide * step.lanes, step.wide)
+    return multiply_add(step, values, at * step.depth, operand, sums)
+
+
+@njit(cache=True)
+def _gather_fours(
+    step: Any, blocks: Any, values: Any, entry: Any, end: Any, operands: Any, tile: Any
+) -> Any:
+    """Return the products of some entries of a row, a multiple of four, from four sums at once."""
+    first = second = third = fourth = zeros(tile, step.narrow)
+    for at in range(entry, end, 4):
+        first = _gather_entry(step, blocks, values, at, operands, first)
+        second = _gather_entry(step, blocks, values, at + 1, operands, second)
+        third = _gather_entry(step, blocks, values, at + 2, operands, third)
+        fourth = _gather_entry(step, blocks, values, at + 3, operands, fourth)
+    return add(add(first, second), add(third, fourth))
+
+
+@njit(cache=True)
 def _gather(
     step: Any,
     sizes: Any,
@@ -261,10 +283,14 @@ def _gather(
         rows = min(height, out.shape[0] - top)
         operands = packed[piece]
         for row in range(rows):
+            entry, end = starts[top + row], starts[top + row + 1]
             sums = zeros(tile, step.narrow)
-            for at in range(starts[top + row], starts[top + row + 1]):
-                operand = load(operands, np.int64(blocks[at]) * step.wide * step.lanes, step.wide)
-                sums = multiply_add(step, values, at * step.depth, operand, sums)
+            if step.wide <= _FEW_VECTORS:
+                fours = entry + (end - entry) // 4 * 4
+                sums = _gather_fours(step, blocks, values, entry, fours, operands, tile)
+                entry = fours
+            for at in range(entry, end):
+                sums = _gather_entry(step, blocks, values, at, operands, sums)
             store(tile, row * step.narrow * step.lanes, sums)
         _unpack(sizes, tile, out, top, rows, piece * sizes.columns)
 
