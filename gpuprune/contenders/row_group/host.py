@@ -6,8 +6,7 @@ of the panel's rows wait in cache. Where a block has too few entries in a panel 
 the gather kernel goes row by row: there a row's sums stay in registers, and each entry loads its
 activations from cache. `blocks` has the formats.
 
-Both find the activations packed anew at each product: slice by slice of the batch, then block by
-block, as the wide operand of a `Step`.
+Both find the activations of a block packed as a wide operand (see `operands`).
 """
 
 from collections.abc import Callable
@@ -29,9 +28,10 @@ from gpuprune.contenders.row_group.blocks import (
     pack_rows,
     panel_height,
 )
+from gpuprune.operands import pack_wide
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
 
 _GATHER_ROWS = 16  # rows that are written at once
@@ -94,13 +94,12 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     tiles = aligned_zeros((threads, kernel.height * step.sizes.narrow), dtype)
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(kernel.work + 1, slices), threads)
-    source = (step.sizes, blocks.firsts, blocks.lasts, problem.activations, packed)
+    edges = (blocks.firsts, blocks.lasts)
+    pack = pack_wide(step, problem.activations, *edges, packed, threads)
     operands = (step, step.sizes, kernel.height, *kernel.arrays, packed)
     if threads == 1:
-        pack = bind(_pack, *source, 0, blocks.count)
         multiply_packed = bind(kernel.alone, *operands, tiles[0], out, 0, int(shares[-1]))
     else:
-        pack = bind(_pack_in_parallel, *source, threads)
         multiply_packed = bind(kernel.in_parallel, *operands, tiles, out, shares)
 
     def multiply() -> NDArray[Any]:
@@ -124,39 +123,6 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
         bytes=size,
         work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
     )
-
-
-@njit(cache=True)
-def _pack(
-    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, block: Any, end: Any
-) -> None:
-    """Copy the activations (cols, batch) of some blocks to wide ones, `packed[slice, block]`."""
-    batch = activations.shape[1]
-    flat = activations.reshape(-1)
-    ahead = PREFETCH_BYTES // packed.itemsize
-    for piece in range(packed.shape[0]):
-        start = piece * sizes.columns
-        wanted = min(sizes.columns, batch - start)
-        to = packed[piece]
-        for operand in range(block, end):
-            at = operand * sizes.wide
-            for line in range(0, sizes.wide, CACHE_LINE // to.itemsize):
-                prefetch(to, at + ahead + line)  # what is written soon
-            for t in range(lasts[operand] - firsts[operand]):
-                source = (firsts[operand] + t) * batch + start
-                copy(flat, source, to, at + t * sizes.whole, min(wanted, sizes.whole))
-                spilled = at + sizes.depth * sizes.whole + t
-                for j in range(wanted - sizes.whole):
-                    to[spilled + j * sizes.depth] = flat[source + sizes.whole + j]
-
-
-@njit(parallel=True, cache=True)
-def _pack_in_parallel(
-    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, workers: Any
-) -> None:
-    for worker in prange(workers):
-        block, end = firsts.size * worker // workers, firsts.size * (worker + 1) // workers
-        _pack(sizes, firsts, lasts, activations, packed, block, end)
 
 
 @njit(cache=True)
