@@ -18,6 +18,7 @@ from gpuprune import bsr
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 # By dtype: cudaDataType of the matrices and of the sums, and the type of the scale factors.
 _TYPES: dict[str, tuple[int, int, type]] = {
@@ -66,12 +67,13 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
                 refusals.append(f"{packed.name}, {layout}: {error}")
                 continue
             arrays = (*packed.arrays, activations, product.out)
+            size = sum(int(array.nbytes) for array in arrays)
             prepared.append(
                 Prepared(
                     multiply=product,
                     variant=f"{packed.name}, {layout}",
-                    bytes=sum(int(array.nbytes) for array in arrays),
-                    multiplied=packed.multiplied,
+                    bytes=size,
+                    work=_work(problem, packed, size),
                 )
             )
     if not prepared:
@@ -109,7 +111,8 @@ class _Packed:
     arrays: tuple[Array, ...]
     describe: Callable[[int], int]  # makes the descriptor of values of a cudaDataType
     algorithm: int
-    multiplied: int  # weights, zeros among them
+    height: int  # rows of a block, which share what they gather
+    stored: int  # weights, zeros among them
 
 
 def _block_rows(
@@ -136,7 +139,8 @@ def _block_rows(
         arrays=blocks,
         describe=describe,
         algorithm=cusparse.SpMMAlg.DEFAULT,
-        multiplied=values.size,
+        height=height,
+        stored=values.size,
     )
 
 
@@ -160,8 +164,20 @@ def _blocked_ell(cusparse: ModuleType, problem: Problem, values: Array, columns:
         arrays=(values, columns),
         describe=describe,
         algorithm=cusparse.SpMMAlg.BLOCKED_ELL_ALG1,
-        multiplied=values.size,
+        height=side,
+        stored=values.size,
     )
+
+
+def _work(problem: Problem, packed: _Packed, size: int) -> Work:
+    """Account for what any product by blocks does: rows of activations for each block."""
+    phase = Phase(
+        moved=size,
+        flops=operations(problem.case, packed.stored),
+        gathered=packed.stored / packed.height * problem.case.batch * problem.weights.itemsize,
+        gathered_from=problem.activations.nbytes,
+    )
+    return Work(phases=(phase,))
 
 
 class _Product:

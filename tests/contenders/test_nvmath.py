@@ -11,6 +11,7 @@ import pytest
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable, nvmath
 from gpuprune.problem import AFTER, BEFORE
+from gpuprune.roofline import Phase
 from gpuprune.verification import TOLERANCE
 from tests.conftest import problem_of
 from tests.contenders import cusparse_on_cpu
@@ -55,17 +56,28 @@ def test_every_format_and_layout_describes_the_right_product(
     del variants, prepared
 
 
-def test_variants_tell_what_each_multiplies_and_holds(library):
+def test_variants_tell_what_each_holds_and_does(library):
     _, variants = prepare(rows=24, cols=40, batch=5, group=8, rate=0.9)
-    operands = (24 + 40) * 5 * 4
+    operands, item = (24 + 40) * 5 * 4, 4
     blocks, width = 12, 3  # of 1 x 8; the most of 8 x 8 in a block row
-    bsr_bytes = blocks * (8 * 4 + 4) + 25 * 4 + operands
-    ell_bytes = 24 * width * 8 * 4 + 3 * width * 4 + operands
-    assert [(one.variant, one.multiplied, one.bytes) for one in variants] == [
-        ("BSR 1 x 8, row-major", blocks * 8, bsr_bytes),
-        ("BSR 1 x 8, column-major", blocks * 8, bsr_bytes),
-        ("Blocked-ELL 8 x 8, row-major", 24 * width * 8, ell_bytes),
-        ("Blocked-ELL 8 x 8, column-major", 24 * width * 8, ell_bytes),
+    of_bsr, of_ell = blocks * 8, 24 * width * 8
+    bsr = Phase(
+        moved=of_bsr * item + blocks * 4 + 25 * 4 + operands,
+        flops=2 * of_bsr * 5,
+        gathered=of_bsr * 5 * item,  # a row of activations for each weight
+        gathered_from=40 * 5 * item,
+    )
+    ell = Phase(
+        moved=of_ell * item + 3 * width * 4 + operands,
+        flops=2 * of_ell * 5,
+        gathered=of_ell / 8 * 5 * item,  # and here for each column of a block
+        gathered_from=40 * 5 * item,
+    )
+    assert [(one.variant, one.bytes, one.work.phases) for one in variants] == [
+        ("BSR 1 x 8, row-major", bsr.moved, (bsr,)),
+        ("BSR 1 x 8, column-major", bsr.moved, (bsr,)),
+        ("Blocked-ELL 8 x 8, row-major", ell.moved, (ell,)),
+        ("Blocked-ELL 8 x 8, column-major", ell.moved, (ell,)),
     ]
     del variants
 
