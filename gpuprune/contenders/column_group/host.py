@@ -20,7 +20,9 @@ from gpuprune.operands import pack_narrow
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
 from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
-from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
+from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
+
+_FEW_SUMS = 2  # vectors: with so few, each addition would wait for the one before
 
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
@@ -79,6 +81,27 @@ def _unpack(sizes: Any, tile: Any, out: Any, first: Any, last: Any, start: Any) 
 
 
 @njit(cache=True)
+def _gather_entry(step: Any, columns: Any, values: Any, at: Any, operands: Any, sums: Any) -> Any:
+    """Return `sums` plus the products of an entry."""
+    operand = load(operands, np.int64(columns[at]) * step.narrow * step.lanes, step.narrow)
+    return multiply_add(step, values, at * step.depth, operand, sums)
+
+
+@njit(cache=True)
+def _gather_fours(
+    step: Any, columns: Any, values: Any, entry: Any, end: Any, operands: Any, tile: Any
+) -> Any:
+    """Return the products of some entries, a multiple of four, from four sums at once."""
+    first = second = third = fourth = zeros(tile, step.wide)
+    for at in range(entry, end, 4):
+        first = _gather_entry(step, columns, values, at, operands, first)
+        second = _gather_entry(step, columns, values, at + 1, operands, second)
+        third = _gather_entry(step, columns, values, at + 2, operands, third)
+        fourth = _gather_entry(step, columns, values, at + 3, operands, fourth)
+    return add(add(first, second), add(third, fourth))
+
+
+@njit(cache=True)
 def _multiply(
     step: Any,
     sizes: Any,
@@ -99,12 +122,16 @@ def _multiply(
     for task in range(first, last):
         strip, piece = task // slices, task % slices
         operands = packed[piece]
+        entry, end = starts[strip], starts[strip + 1]
         sums = zeros(tile, step.wide)
-        for at in range(starts[strip], starts[strip + 1]):
+        if step.wide <= _FEW_SUMS:
+            fours = entry + (end - entry) // 4 * 4
+            sums = _gather_fours(step, columns, values, entry, fours, operands, tile)
+            entry = fours
+        for at in range(entry, end):
             if step.depth > 1:  # alone, a weight is read too slowly to need it
                 prefetch(values, at * step.depth + ahead)
-            operand = load(operands, np.int64(columns[at]) * step.narrow * step.lanes, step.narrow)
-            sums = multiply_add(step, values, at * step.depth, operand, sums)
+            sums = _gather_entry(step, columns, values, at, operands, sums)
         store(tile, 0, sums)
         _unpack(sizes, tile, out, firsts[strip], lasts[strip], piece * sizes.columns)
 
