@@ -11,6 +11,7 @@ their sums, and the activations they hold, from the first one; for gathering the
 where all of them fit.
 
     python benchmarks/group_kernels.py --threads 1 --orientation row
+    python benchmarks/group_kernels.py --shape 384x384x8 --groups 1,8 --rates 0.9
 """
 
 import argparse
@@ -34,6 +35,7 @@ from gpuprune.vectors import load, multiply_add, store, zeros
 
 CSR = ("csr", "mkl", "torch_csr")
 FLOAT32 = np.dtype(np.float32)
+_LAYER = [4096, 4096, 50]  # the goals are of this one
 _FIRST_CACHE_VALUES = 4096  # 16 KiB, half of the smallest in use
 
 
@@ -41,9 +43,15 @@ def main() -> None:
     """Time the cases and print a table, the limits and the goals."""
     options = _options()
     own = f"{options.orientation}_group"
+    rows, cols, batch = options.shape
     cases = [
         Case(
-            rows=4096, cols=4096, batch=50, group=group, rate=rate, orientation=options.orientation
+            rows=rows,
+            cols=cols,
+            batch=batch,
+            group=group,
+            rate=rate,
+            orientation=options.orientation,
         )
         for group in options.groups
         for rate in options.rates
@@ -56,7 +64,7 @@ def main() -> None:
         print(f"{backend.threads} threads, {registers().name}, {contract.cache} caches")
         print(f"multiply-adds in registers: {peak / 1e9:.0f} GFLOP/s\n")
         print(
-            "group  rate     dense  best CSR                   own    of dense  of CSR  of MKL"
+            "group  rate      dense  best CSR                     own    of dense  of CSR  of MKL"
             "  of MKL's call  arithmetic  cache"
         )
         found = {}
@@ -65,6 +73,8 @@ def main() -> None:
             _print_row(problem, seconds, own, peak, backend.threads or 1)
             found[problem.case.group, problem.case.rate] = seconds
     print()
+    if options.shape != _LAYER:
+        return
     for goal, met in _goals(found, own, backend.threads or 1):
         print(f"{'met   ' if met else 'MISSED'}  {goal}")
 
@@ -76,6 +86,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--samples", type=int, default=15)
     parser.add_argument("--orientation", choices=["row", "column"], default="row")
+    parser.add_argument(
+        "--shape",
+        type=lambda text: [int(part) for part in text.split("x")],
+        default=_LAYER,
+        metavar="ROWSxCOLSxBATCH",
+    )
     parser.add_argument("--warm", action="store_true")
     parser.add_argument("--groups", type=_numbers(int), default=[1, 2, 4, 8, 16, 32, 64])
     parser.add_argument("--rates", type=_numbers(float), default=[0.8, 0.9, 0.95, 0.98])
@@ -117,8 +133,8 @@ def _print_row(
     moved, rate = _cache_traffic(problem, own, threads)
     mkl = [f"{seconds.get(('mkl', v), float('nan')) / mine:5.2f}x" for v in (None, "call")]
     print(
-        f"{case.group:5}  {case.rate:4.2f}  {_of(seconds, 'dense') * 1e3:5.2f} ms  "
-        f"{seconds[best] * 1e3:5.2f} ms {'/'.join(filter(None, best)):12}  {mine * 1e3:5.2f} ms  "
+        f"{case.group:5}  {case.rate:4.2f}  {_of(seconds, 'dense') * 1e3:6.3f} ms  "
+        f"{seconds[best] * 1e3:6.3f} ms {'/'.join(filter(None, best)):12}  {mine * 1e3:6.3f} ms  "
         f"{_of(seconds, 'dense') / mine:7.1f}x  {seconds[best] / mine:5.2f}x  {mkl[0]:>6}  "
         f"{mkl[1]:>13}  {arithmetic:10.0%}  {moved / rate / threads / mine:5.0%}",
         flush=True,

@@ -43,6 +43,18 @@ def test_products_are_right_on_ragged_shapes(cpu, group, batch):
             assert_right(problem, cpu)
 
 
+@pytest.mark.parametrize("batch", [1, 8, 32, 33])
+def test_rows_of_any_number_of_weights_are_gathered_whole(cpu, batch):
+    """Small batches take four weights at a time: rows of 0 to 9 leave every remainder."""
+    problem = column_problem(cpu, rows=10, cols=16, batch=batch, group=1, rate=0.0)
+    mask = np.arange(16) < np.arange(10)[:, None]
+    problem = replace(problem, weights=np.where(mask, problem.weights, 0), mask=mask)
+    prepared = only(problem, cpu)
+    problem.renew(BEFORE)
+    expected = problem.weights.astype(np.float64) @ problem.activations
+    np.testing.assert_allclose(prepared.multiply(), expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("batch", [0, 1, 16, 17, 51, 257])
 def test_products_are_right_for_any_batch(cpu, batch):
     assert_right(column_problem(cpu, rows=33, cols=70, batch=batch, group=8, rate=0.5), cpu)
