@@ -144,6 +144,8 @@ def _as_file(path: Path) -> Iterator[Path]:
     if str(path) != "-":
         yield path
         return
+    if sys.stdin is None:
+        raise GpupruneError("stdin is closed, and --from - reads it", hint="leave out `<&-`")
     with TemporaryDirectory(prefix="gpuprune-") as folder:
         copy = Path(folder, "stdin")
         with copy.open("wb") as file:

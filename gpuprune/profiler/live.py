@@ -34,8 +34,9 @@ _TABLE = "table.csv"
 _TARGET = "gpuprune.profiler.target"
 _UNTOLD = {"variant": None, "reason": "was not reached"}
 
-_RANGE_IN_ROW = re.compile(rf'"(\d+)",.*\b{NAME} (\d+) rate=')  # an NVTX column of ncu's raw page
-_MARKER = re.compile(rf"{MARKER}(\d+)\b")
+# An NVTX column of ncu's raw page.
+_RANGE_IN_ROW = re.compile(rf'"(\d{{1,18}})",.*\b{NAME} (\d{{1,18}}) rate=')
+_MARKER = re.compile(rf"{MARKER}(\d{{1,18}})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,8 @@ import gzip
 import io
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -279,6 +281,15 @@ def test_thousands_of_launches_are_each_written_for_programs(run, many_launches,
 def test_dash_reads_from_stdin():
     result = CliRunner().invoke(cli, ["profile", "--from", "-", "--format", "json"], input=NVPROF)
     assert [row["kernel"] for row in json_rows(result)] == ["csrmm<float>(int, int)"]
+
+
+def test_closed_stdin_is_refused():
+    command = f"{sys.executable} -m gpuprune profile --from - <&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: stdin is closed, and --from - reads it\nHint: leave out `<&-`\n"
+    )
 
 
 def test_compressed_file_says_how_it_is_unpacked(run, tmp_path):

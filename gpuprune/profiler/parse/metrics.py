@@ -85,7 +85,7 @@ _THROUGHPUT = "dram__bytes.sum.per_second"
 
 # The same rule speaks of stores, and of loads from L2 ("sectors missed in L1TEX").
 _RULE = re.compile(
-    r"access pattern for global loads (?!from L2).{0,120}?only ([0-9]+(?:[.,][0-9]+)?)"
+    r"access pattern for global loads (?!from L2).{0,120}?only ([0-9]{1,2}(?:[.,][0-9]+)?)"
     r" of the 32 bytes transmitted per sector are utilized",
     re.DOTALL,
 )

@@ -178,9 +178,10 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
 
 
 def _program(log: str) -> str:
-    """Say which program a log tells of, as far as it does."""
+    """Say which program a log tells of, as far as it does, as a shell would take it."""
     found = _PROGRAM.search(log)
-    return next(filter(None, found.groups())).strip() if found else "PROGRAM"
+    words = next(filter(None, found.groups())).split() if found else []
+    return shlex.join(words) or "PROGRAM"
 
 
 def _warnings(findings: Findings) -> Iterator[str]:
