@@ -10,6 +10,7 @@ from itertools import chain, groupby, islice
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -33,7 +34,7 @@ from gpuprune.records import Case
 from gpuprune.units import format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
-_ROWS_AT_ONCE = 200  # few enough to stay in the cache
+_LINES_AT_ONCE = 200  # few enough to stay in the cache
 
 _COUNTING = {
     "ncu": "distinct bytes, as ncu counts",
@@ -60,7 +61,7 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
     remarks = Remarks()
     kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
     if output_format in ("json", "csv"):
-        _stream(map(tables.kernel_row, kernels), output_format)
+        _stream(kernels, output_format)
     elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
         click.echo(report.listing(tables.kernel_rows(kernels), output_format))
     else:
@@ -165,15 +166,13 @@ def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[K
         yield kernel
 
 
-def _stream(rows: Iterable[report.Row], output_format: report.Format) -> None:
-    """Write rows for programs some at a time: a file may hold a million."""
-    left = iter(rows)
-    begun = False
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        text = report.listing(_for_programs(some, output_format), output_format)
-        without_header = begun and output_format == "csv"
-        click.echo(text.partition("\n")[2] if without_header else text)
-        begun = True
+def _stream(kernels: Iterable[KernelProfile], output_format: Literal["json", "csv"]) -> None:
+    """Write kernels for programs some at a time: a file may hold a million."""
+    if output_format == "csv":
+        sys.stdout.write(report.CSV_HEADER + "\n")
+    lines = map(report.kernel_writer(output_format), kernels)
+    while some := "\n".join(islice(lines, _LINES_AT_ONCE)):
+        sys.stdout.write(some + "\n")
 
 
 def _show_totals(

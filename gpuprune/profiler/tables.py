@@ -61,11 +61,6 @@ def prediction_row(case: Case, found: Prediction) -> Row:
     }
 
 
-def kernel_row(profile: KernelProfile) -> Row:
-    """Turn a kernel of a captured file into a row for programs."""
-    return as_json(profile)
-
-
 def launch_row(launch: Launch, predicted: Predicted) -> Row:
     """Turn a kernel of a live run into a row for programs, beside what was predicted."""
     found = predicted.get((launch.contender, launch.case))

@@ -1,5 +1,6 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
+from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
     Format,
     Row,
@@ -14,12 +15,14 @@ from gpuprune.report.rows import flatten
 from gpuprune.report.summary import layer_summary, plan, summary
 
 __all__ = [
+    "CSV_HEADER",
     "Format",
     "Row",
     "csv_text",
     "escape",
     "flatten",
     "json_lines",
+    "kernel_writer",
     "layer_summary",
     "listing",
     "plan",

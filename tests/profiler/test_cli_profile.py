@@ -481,8 +481,7 @@ def test_kernels_of_one_product_are_averaged_by_their_sectors(kernels, average):
         number=0, case=Case(rows=1, cols=1, batch=1, rate=0.0, group=1), contender="csr"
     )
     profiles = [
-        replace(
-            _launch(product).profile,
+        _launch(product).profile._replace(
             gld_efficiency_pct=percent,
             metrics={} if sectors is None else {"gld_transactions": sectors},
         )

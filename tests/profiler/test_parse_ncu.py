@@ -53,6 +53,7 @@ def test_a_raw_page_in_scaled_units_is_read_in_base_units():
                 "gpu__time_duration.sum": 249216.0,
                 "smsp__cycles_elapsed.avg.per_second": 1725000000.0,
             },
+            "no_value": {f"{LOAD}.pct": "(!) nan", f"{STORE}.pct": "n/a"},
         },
     ]
     assert report.warnings == (
@@ -108,6 +109,7 @@ def test_a_details_page_keeps_labels_apart_and_reads_short_rows():
                 "l1tex__t_sector_hit_rate.pct": 98.03,
                 "launch__grid_size": 64.0,
             },
+            "no_value": {OCCUPANCY: "(!) n/a"},
         },
         {
             "kernel": "group_csr(const float *, int)",
@@ -172,6 +174,7 @@ def test_text_pages_with_a_date_are_read():
                 "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum": 16777216.0,
                 f"{LOAD}.pct": 25.0,
             },
+            "no_value": {f"{STORE}.pct": "(!) n/a"},
         },
         {
             "kernel": "group_csr(const float *, const int *)",

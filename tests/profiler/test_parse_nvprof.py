@@ -96,6 +96,7 @@ def test_a_file_of_csv_tables_of_all_kinds_is_read_whole():
             "launch": 3,
             "gst_efficiency_pct": 100.0,
             "metrics": {"gst_efficiency": 100.0},
+            "no_value": {"gld_efficiency": "<INVALID>"},
         },
     ]
     assert report.warnings == (

@@ -2,20 +2,22 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan
 from typing import Protocol
 
 from gpuprune.profiler.parse.metrics import (
+    EFFICIENCIES,
     RANGED,
+    SHOWN,
     is_combined,
     load_efficiency,
     store_efficiency,
 )
 from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.quantities import scaled
-from gpuprune.profiler.parse.records import KernelProfile
+from gpuprune.profiler.parse.records import NOTHING, KernelProfile
 
 NOT_WHOLE = "rows of a table that are not whole were passed over"
 
@@ -30,8 +32,8 @@ class Draft:
     launch: int | None = None
     invocations: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    lows: dict[str, float] | None = None
-    highs: dict[str, float] | None = None
+    ends: dict[str, tuple[float, float]] | None = None  # least and most, of those in RANGED
+    no_value: dict[str, str] | None = None
     stated_pct: float | None = None  # load efficiency in the words of a rule of ncu, rounded
 
     def add(
@@ -40,30 +42,41 @@ class Draft:
         """Keep a value; of a name that comes twice, the first."""
         self.metrics.setdefault(name, value)
         if low is not None and high is not None and name in RANGED:
-            self.lows, self.highs = self.lows or {}, self.highs or {}
-            self.lows.setdefault(name, low)
-            self.highs.setdefault(name, high)
+            self.ends = self.ends or {}
+            self.ends.setdefault(name, (low, high))
 
     def add_scaled(
         self, name: str, factor: float, values: Sequence[float], other: str | None = None
-    ) -> None:
-        """Keep a value of ncu, or its average, minimum and maximum; NaN is no value.
+    ) -> bool:
+        """Keep a value of ncu, or its average, minimum and maximum; False if one is none.
 
         `other` names it where the same label stands for another value in another section.
         """
         products = [scaled(value, factor) for value in values]
-        if all(map(isfinite, products)):
-            is_another = self.metrics.get(name, products[0]) != products[0]
-            self.add(other if other and is_another else name, *products)
+        if not all(map(isfinite, products)):
+            return False
+        is_another = self.metrics.get(name, products[0]) != products[0]
+        self.add(other if other and is_another else name, *products)
+        return True
+
+    def lacks(self, name: str, said: str) -> None:
+        """Note what stands in the place of a value that is shown, of a name that has none."""
+        if name in SHOWN:
+            self.no_value = self.no_value or {}
+            self.no_value.setdefault(name, said)
 
     def finish(self) -> KernelProfile:
         """Compute the efficiencies and close the record."""
         # Of loads by LDG and by LDGSTS together, the ends do not follow from those of each.
-        ends = (None, None) if is_combined(self.metrics) else (self.lows, self.highs)
-        low, high = (load_efficiency(values) if values else None for values in ends)
+        low = high = None
+        if self.ends and not is_combined(self.metrics):
+            low, high = (
+                load_efficiency({name: ends[at] for name, ends in self.ends.items()})
+                for at in (0, 1)
+            )
         return _profile(
             *(self.kernel, self.tool, self.device, self.launch, self.invocations),
-            *(self.metrics, low, high),
+            *(self.metrics, self.no_value or NOTHING, low, high),
         )
 
 
@@ -73,17 +86,29 @@ class Launches:
     A row takes eight bytes a number: of a million launches, records would fill gigabytes.
     """
 
-    def __init__(self, tool: str, metrics: Iterable[str]) -> None:
+    def __init__(self, tool: str, metrics: Sequence[str]) -> None:
         """Begin without a launch, with the names of the columns."""
         self._tool = tool
-        self._metrics = tuple(metrics)
+        self._metrics = metrics
+        self._shown = [(at, name) for at, name in enumerate(metrics) if name in SHOWN]
         self._kernels: list[str] = []
         self._devices: list[str | None] = []
         self._numbers = array("q")
         self._values = array("d")  # (launches, metrics), NaN where there is none
+        self._no_value: dict[int, dict[str, str]] = {}  # by launch, what stands there instead
 
-    def add(self, kernel: str, device: str | None, number: int, values: Iterable[float]) -> None:
-        """Keep a launch with a value for each column."""
+    def add(
+        self,
+        kernel: str,
+        device: str | None,
+        number: int,
+        values: Sequence[float],
+        cells: Sequence[str],
+    ) -> None:
+        """Keep a launch with a value for each column, and the cells that they were read from."""
+        for at, name in self._shown:
+            if values[at] != values[at] and cells[at].strip():
+                self._no_value.setdefault(len(self._kernels), {})[name] = cells[at]
         self._kernels.append(kernel)
         self._devices.append(device)
         self._numbers.append(number)
@@ -93,12 +118,20 @@ class Launches:
         return len(self._kernels)
 
     def __iter__(self) -> Iterator[KernelProfile]:
-        names, width, values = self._metrics, len(self._metrics), self._values
+        names, width = self._metrics, len(self._metrics)
+        speaks = not EFFICIENCIES.isdisjoint(names)  # of load and store efficiency
         identities = zip(self._kernels, self._devices, self._numbers, strict=True)
         for at, (kernel, device, number) in enumerate(identities):
-            row = zip(names, values[at * width : (at + 1) * width], strict=True)
-            metrics = {name: value for name, value in row if value == value}
-            yield _profile(kernel, self._tool, device, number, None, metrics)
+            values = self._values[at * width : (at + 1) * width]
+            metrics = dict(zip(names, values, strict=True))
+            if isnan(sum(values)):
+                metrics = {name: value for name, value in metrics.items() if value == value}
+            no_value = self._no_value.get(at, NOTHING)
+            if speaks:
+                yield _profile(kernel, self._tool, device, number, None, metrics, no_value)
+            else:
+                identity = kernel, self._tool, device, number, None
+                yield KernelProfile(*identity, *(None,) * 5, metrics, no_value)
 
 
 class Kernels(Collection[KernelProfile]):
@@ -168,7 +201,7 @@ class Findings:
             self.parts.append([draft])
         return draft
 
-    def begin_launches(self, tool: str, metrics: Iterable[str]) -> Launches:
+    def begin_launches(self, tool: str, metrics: Sequence[str]) -> Launches:
         """Put a table of launches at the end of the list."""
         launches = Launches(tool, metrics)
         self.parts.append(launches)
@@ -176,6 +209,7 @@ class Findings:
 
     def finish(self) -> Kernels:
         """Close all records."""
+        self.drafts.clear()
         for part in self.parts:
             for kernel in part if isinstance(part, list) else ():
                 if kernel.stated_pct is not None:
@@ -197,21 +231,15 @@ def _profile(
     launch: int | None,
     invocations: int | None,
     metrics: dict[str, float],
+    no_value: Mapping[str, str],
     low: float | None = None,
     high: float | None = None,
 ) -> KernelProfile:
     """Make the record of a kernel from its metrics: the efficiencies follow from them."""
-    efficiency = load_efficiency(metrics)
-    return KernelProfile(
-        kernel=kernel,
-        tool=tool,
-        device=device,
-        launch=launch,
-        invocations=invocations,
-        gld_efficiency_pct=efficiency,
-        gld_min_pct=low,
-        gld_max_pct=high,
-        gld_definition=None if efficiency is None else tool,
-        gst_efficiency_pct=store_efficiency(metrics),
-        metrics=metrics,
-    )
+    load = load_efficiency(metrics)
+    definition = None if load is None else tool
+    store = store_efficiency(metrics)
+    return KernelProfile(  # by place, as names take half as long again
+        kernel, tool, device, launch, invocations,
+        load, low, high, definition, store, metrics, no_value,
+    )  # fmt: skip

@@ -17,7 +17,7 @@ TMA_LOADS = "smsp__inst_executed_op_tma_ld.sum"
 COMBINED = tuple(f"{name}{op}.sum" for name in (_BYTES, _SECTORS) for op in ("ld", "ldgsts"))
 
 # Whatever tells that a kernel loads by cp.async: instructions, sectors, requests.
-_ASYNC_LOADS = (
+_ASYNC_LOADS = {
     f"{_BYTES}ldgsts.sum",
     f"{_SECTORS}ldgsts.sum",
     "smsp__inst_executed_op_ldgsts.sum",
@@ -26,7 +26,7 @@ _ASYNC_LOADS = (
     "sm__sass_l1tex_t_requests_pipe_lsu_mem_global_op_ldgsts.sum",
     f"{AVERAGE_BYTES}ldgsts.ratio",
     f"{AVERAGE_BYTES}ldgsts.pct",
-)
+}
 
 # nvprof's own, then ncu's percentage, ratio and largest ratio, and the ratio's two components.
 _EFFICIENCY = {
@@ -63,6 +63,11 @@ QUANTITIES: Mapping[str, tuple[tuple[str, float], ...]] = {
     ),
     "duration_ns": (("gpu__time_duration.sum", 1.0), ("duration", 1.0)),
 }
+
+EFFICIENCIES = frozenset(name for names in _EFFICIENCY.values() for name in names)
+
+# All that is shown of a kernel follows from these.
+SHOWN = EFFICIENCIES.union(name for names in QUANTITIES.values() for name, _ in names)
 
 # The labels of ncu's sections that have meant the same metric in all versions. "Elapsed Cycles"
 # and "SM Frequency", for example, have not: they stay as printed.
@@ -143,8 +148,8 @@ def is_combined(metrics: Mapping[str, float]) -> bool:
 
 def leaves_out_async(metrics: Mapping[str, float]) -> bool:
     """Say whether the kernel loads by cp.async, and `load_efficiency` does not count that."""
-    loads = any(metrics.get(name, 0.0) > 0 for name in _ASYNC_LOADS)
-    return loads and not is_combined(metrics)
+    told = metrics.keys() & _ASYNC_LOADS
+    return any(metrics[name] > 0 for name in told) and not is_combined(metrics)
 
 
 def efficiency_in_rule(text: str) -> float | None:

@@ -116,7 +116,8 @@ class Page:
             values = [average, low, high]
         other = f"{self._section}: {cells[0]} [{cells[1]}]"
         draft = self._open_draft()
-        draft.add_scaled(self._findings.name(name), ncu_factor(cells[1]), values, other)
+        if not draft.add_scaled(self._findings.name(name), ncu_factor(cells[1]), values, other):
+            draft.lacks(name, cells[-1])
         return True
 
     def _cells(self, line: str) -> list[str]:

@@ -8,8 +8,6 @@ from gpuprune.profiler.parse.quantities import nvprof_value
 
 _RUN_BEGINS = re.compile(r"==\d+== NVPROF is profiling process")
 _HEADING = re.compile(r"^\s*=+(?:\d+=+)? ([A-Z][A-Za-z ()]+):\s*$")
-_CORRELATION_ID = re.compile(r" \[\d+\]$")
-
 
 # Beside the load efficiency, whose extremes are fields of the record.
 _WITH_EXTREMES = frozenset({"gst_efficiency", "achieved_occupancy"})
@@ -34,7 +32,10 @@ def holds_kernels(findings: Findings) -> bool:
 
 def kernel_name(text: str) -> str | None:
     """Cut the correlation id off a name; None for copies, fills and page faults."""
-    name = _CORRELATION_ID.sub("", text.strip())
+    name = text.strip()
+    if name.endswith("]"):
+        before, mark, number = name[:-1].rpartition(" [")
+        name = before if mark and number.isdecimal() else name
     return None if not name or name.startswith("[") else name
 
 
@@ -55,8 +56,10 @@ def add_metric(
         if name in _WITH_EXTREMES and low != high:
             draft.add(f"{name}.min", low)
             draft.add(f"{name}.max", high)
-    elif any(cell.strip().startswith("<") for cell in cells):
-        findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
+    else:
+        draft.lacks(name, cells[2].strip())
+        if any(cell.strip().startswith("<") for cell in cells):
+            findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
 
 
 def add_summary(

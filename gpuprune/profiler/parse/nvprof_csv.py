@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from math import nan
+from math import isnan, nan
 
 from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table
-from gpuprune.profiler.parse.lines import split_cells
+from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.nvprof import add_metric, add_summary, holds_kernels, kernel_name
 from gpuprune.profiler.parse.quantities import nvprof_value
@@ -122,11 +122,10 @@ class _Launches:
         self._name = header.index("Name" if "Name" in header else "Kernel")
         self._device = header.index("Device")
         self._grid = header.index("Grid X") if "Grid X" in header else None
-        self._units: list[str] | None = None
-        self._kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
-        self._launches = findings.begin_launches(
-            "nvprof", [_metric(header[at]) for at in self._kept]
-        )
+        self._units: Sequence[str] | None = None  # of the columns kept
+        kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
+        self._cells = picker(kept)
+        self._launches = findings.begin_launches("nvprof", [_metric(header[at]) for at in kept])
 
     def take(self, line: str) -> bool:
         cells = split_cells(line)
@@ -135,11 +134,11 @@ class _Launches:
         name = kernel_name(cells[self._name])
         if self._units is None:
             if not cells[self._name]:
-                self._units = cells
+                self._units = self._cells(cells)
                 return True
             if self._grid is not None:
                 return False  # without their units the times mean nothing
-            self._units = [""] * self._width
+            self._units = self._cells([""] * self._width)
         if name and (self._grid is None or cells[self._grid].isdecimal()):
             self._add(name, cells, self._units)
         return True
@@ -151,21 +150,21 @@ class _Launches:
         self._findings.warnings[NOT_WHOLE] += 1
         return True
 
-    def _add(self, name: str, cells: list[str], units: list[str]) -> None:
+    def _add(self, name: str, cells: list[str], units: Sequence[str]) -> None:
+        findings, own = self._findings, self._cells(cells)
+        values = [
+            nan if (value := nvprof_value(cell, unit)) is None else value
+            for cell, unit in zip(own, units, strict=True)
+        ]
+        if isnan(sum(values)) and any(cell.startswith("<") for cell in own):
+            findings.warnings[f'values of "{name}" overflowed or are invalid: not taken'] += 1
         self._launches.add(
-            self._findings.name(name),
-            self._findings.name(cells[self._device]) or None,
-            self._findings.next_launch(),
-            [self._value(cells[at], units[at], name) for at in self._kept],
+            findings.name(name),
+            findings.name(cells[self._device]) or None,
+            findings.next_launch(),
+            values,
+            own,
         )
-
-    def _value(self, cell: str, unit: str, kernel: str) -> float:
-        value = nvprof_value(cell, unit)
-        if value is None and cell.startswith("<"):
-            self._findings.warnings[
-                f'values of "{kernel}" overflowed or are invalid: not taken'
-            ] += 1
-        return nan if value is None else value
 
 
 class _Ignored:

@@ -20,7 +20,9 @@ _NVPROF_UNITS = (
     | {unit: _NANOSECONDS[unit] for unit in ("s", "ms", "us", "ns")}
     | {unit + rate: factor for unit, factor in _NVPROF_BYTES.items() for rate in ("", "/s")}
 )
-_NVPROF_CELL = re.compile(r"(-?[0-9]+(?:\.[0-9]*)?(?:[eE][-+]?[0-9]+)?)([%A-Za-z/]*)")
+# Where the unit is a power of ten it is appended, so that the product is rounded once, as read.
+_NVPROF_EXPONENTS = {"": "", "%": "", "s": "e9", "ms": "e6", "us": "e3", "ns": ""}
+_NVPROF_CELL = re.compile(r"(-?[0-9]+(?:\.[0-9]*)?)([eE][-+]?[0-9]+)?([%A-Za-z/]*)")
 _NVPROF_LEVEL = re.compile(r"(?:Idle|Low|Mid|High|Max) \(([0-9]{1,3})\)")
 
 
@@ -35,7 +37,6 @@ def ncu_factor(unit: str) -> float:
     return factor * 1e9 / _NANOSECONDS[per] if per in _NANOSECONDS else factor
 
 
-@lru_cache(maxsize=65536)
 def nvprof_value(cell: str, unit: str = "") -> float | None:
     """Read a value of nvprof, such as `83.340104%`, `2.4923GB/s` or `Low (2)`, in base units.
 
@@ -47,7 +48,12 @@ def nvprof_value(cell: str, unit: str = "") -> float | None:
     if matched is None:
         level = _NVPROF_LEVEL.fullmatch(cell)
         return float(level[1]) if level else None
-    value = scaled(float(matched[1]), _NVPROF_UNITS.get(matched[2] or unit, nan))
+    digits, exponent, own = matched.groups()
+    unit = own or unit
+    if exponent is None and unit in _NVPROF_EXPONENTS:
+        value = float(digits + _NVPROF_EXPONENTS[unit])
+    else:
+        value = scaled(float(digits + (exponent or "")), _NVPROF_UNITS.get(unit, nan))
     return value if isfinite(value) else None
 
 

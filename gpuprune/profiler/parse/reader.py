@@ -110,7 +110,12 @@ def _gather(lines: Lines, numerals: Numerals) -> Findings:
     findings = Findings(numerals)
     table: Table | None = None
     for line in lines:
-        opened = _open_table(line, findings, table)
+        # No header begins with a digit, nor one in quotes without these words, as most rows do.
+        start = line[:1]
+        is_row = start.isdecimal() or (
+            start == '"' and 'Name"' not in line and '"Kernel"' not in line
+        )
+        opened = None if is_row else _open_table(line, findings, table)
         if opened is not None:
             table = opened
             findings.tables += 1
@@ -126,11 +131,7 @@ def _gather(lines: Lines, numerals: Numerals) -> Findings:
 
 def _open_table(line: str, findings: Findings, table: Table | None) -> Table | None:
     if line.startswith('"'):
-        if 'Name"' not in line and '"Kernel"' not in line:
-            return None
         return nvprof_csv.open_table(line, findings) or ncu_csv.open_table(line, findings)
-    if line[:1].isdecimal():  # no header does
-        return None
     if isinstance(table, ncu_text.Page):  # it goes on by itself from kernel to kernel
         return nvprof_text.open_table(line, findings)
     return nvprof_text.open_table(line, findings) or ncu_text.open_table(line, findings)
