@@ -357,3 +357,36 @@ def test_numbers_that_nobody_can_read_are_named(tmp_path):
         "1 numbers can be read in two ways, or not in this file's locale, and were not taken "
         "(89.856): capture with LC_NUMERIC=C",
     )
+
+
+HEADER = (
+    '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'
+    '"Grid Size","Device","CC"'
+)
+ROW = '"0","1","p","127.0.0.1","k(int)","1","7","(32, 1, 1)","(1, 1, 1)","0","8.6"'
+
+
+def test_a_column_in_an_unknown_unit_is_not_taken_and_told_once(tmp_path):
+    text = (
+        f'{HEADER},"dram__bytes_read.sum","gpu__time_duration.sum","{LOAD}.pct"\n'
+        + '"",' * 11
+        + '"Mbyte/s","fortnight","%"\n'
+        + f'{ROW},"1.5","2.25","50"\n' * 2
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{f"{LOAD}.pct": 50.0}] * 2
+    assert report.warnings == (
+        '"Mbyte/s" is no known unit of dram__bytes_read.sum: not taken',
+        '"fortnight" is no known unit of gpu__time_duration.sum: not taken',
+    )
+
+
+def test_a_row_in_an_unknown_unit_is_not_taken(tmp_path):
+    text = (
+        f'{HEADER},"Section Name","Metric Name","Metric Unit","Metric Value"\n'
+        f'{ROW},"GPU Speed Of Light Throughput","Duration","Kbyte","5"\n'
+        f'{ROW},"Memory Workload Analysis","L2 Hit Rate","%","50"\n'
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{"lts__t_sector_hit_rate.pct": 50}]
+    assert report.warnings == ('"Kbyte" is no known unit of gpu__time_duration.sum: not taken',)

@@ -255,6 +255,40 @@ def test_a_row_of_a_text_trace_that_is_too_short_is_passed_over(tmp_path):
     assert report == read_report(CAPTURES / "nvprof_tables.txt")
 
 
+def test_a_metric_in_an_unknown_unit_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Device","Kernel","Invocations","Metric Name","Metric Description","Min","Max","Avg"\n'
+        '"Tesla K20c (0)","k()",3,"dram_read_throughput","Read",1GB/s,2GC/s,1.5GB/s\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [{}]
+    assert report.warnings == (
+        'dram_read_throughput of "k()" cannot be read: 1GB/s, 2GC/s, 1.5GB/s',
+    )
+
+
+def test_a_column_in_a_unit_of_another_kind_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Start","Duration","Grid X","Size","Device","Name","gld_transactions (Loads)"\n'
+        's,MB,,MB,,,\n1.0,2.5,64,,"Tesla K20c (0)","k() [7]",12\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [{"gld_transactions": 12.0}]
+    assert report.warnings == ('"MB" is no known unit of duration: not taken',)
+
+
+def test_a_summary_in_a_unit_that_is_no_time_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Type","Time(%)","Time","Calls","Avg","Min","Max","Name"\n'
+        ',%,ms,,KB,us,us,\n"GPU activities",99.0,3.5,2,1.75,1.5,2.0,"k()"\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [
+        {"duration_sum": 3.5e6, "duration_min": 1500.0, "duration_max": 2000.0}
+    ]
+    assert report.warnings == ('"KB" is no known unit of duration: not taken',)
+
+
 @pytest.mark.parametrize(
     ("cell", "unit", "value"),
     [

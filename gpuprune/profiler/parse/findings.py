@@ -15,6 +15,7 @@ from gpuprune.profiler.parse.metrics import (
     load_efficiency,
     store_efficiency,
 )
+from gpuprune.profiler.parse.ncu_units import ncu_factor
 from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.quantities import scaled
 from gpuprune.profiler.parse.records import NOTHING, KernelProfile
@@ -186,6 +187,13 @@ class Findings:
     def name(self, kernel: str) -> str:
         """Share the text of a kernel's name among its many launches."""
         return self._names.setdefault(kernel, kernel)
+
+    def factor(self, metric: str, unit: str) -> float:
+        """Say what a unit is in base units; NaN, with a warning, if it is none of its metric."""
+        factor = ncu_factor(metric, unit)
+        if isnan(factor):
+            self.warnings[f'"{unit}" is no known unit of {metric}: not taken'] += 1
+        return factor
 
     def next_launch(self) -> int:
         """Count a launch where the tool prints no number for it."""

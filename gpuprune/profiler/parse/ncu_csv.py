@@ -9,7 +9,7 @@ from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table
 from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.numerals import Columns, counted
-from gpuprune.profiler.parse.quantities import ncu_factor, scaled
+from gpuprune.profiler.parse.quantities import scaled
 
 # The columns before the metrics of a raw page; the last are those of NVTX ranges.
 _IDENTITY = re.compile(
@@ -62,7 +62,8 @@ class _Launches:
         self._device = picker([self._at.get(column, self._width) for column in device_columns])
         self._numbers = Columns(len(columns), findings.numerals)
         self._scaled: list[tuple[int, float]] = []
-        self._launches = findings.begin_launches("ncu", [column for column, _ in columns])
+        self._metrics = [column for column, _ in columns]
+        self._launches = findings.begin_launches("ncu", self._metrics)
 
     def take(self, line: str) -> bool:
         if not line.startswith('"'):
@@ -75,7 +76,8 @@ class _Launches:
         if launch is not None:
             self._add(launch, cells)
         elif not cells[self._id]:
-            factors = enumerate(ncu_factor(cells[at]) for at in self._kept)
+            units = zip(self._metrics, self._cells(cells), strict=True)
+            factors = enumerate(self._findings.factor(metric, unit) for metric, unit in units)
             self._scaled = [(at, factor) for at, factor in factors if factor != 1]
         return True
 
@@ -153,7 +155,8 @@ class _Metrics:
     def _add(self, draft: Draft, cells: list[str]) -> None:
         label, unit, section, rule = self._metric(cells)
         if label:
-            name, factor, other = _read_label(section, label, unit)
+            name, other = _read_label(section, label, unit)
+            factor = self._findings.factor(name, unit)
             shown = self._values(cells)
             values = [self._findings.numerals[cell] for cell in shown]
             if not draft.add_scaled(name, factor, values, other):
@@ -163,7 +166,7 @@ class _Metrics:
 
 
 @lru_cache(maxsize=4096)
-def _read_label(section: str, label: str, unit: str) -> tuple[str, float, str | None]:
-    """Give a label's metric, its unit in base units, and the name of another value of it."""
+def _read_label(section: str, label: str, unit: str) -> tuple[str, str | None]:
+    """Give a label's metric, and the name of another value of it."""
     other = f"{section}: {label} [{unit}]" if section else None
-    return metric_name(section, label, unit), ncu_factor(unit), other
+    return metric_name(section, label, unit), other

@@ -6,7 +6,6 @@ from gpuprune.profiler.parse.findings import Draft, Findings, Table
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.ncu_csv import device_label
 from gpuprune.profiler.parse.numerals import counted
-from gpuprune.profiler.parse.quantities import ncu_factor
 
 MAX_LINE = 20_000  # characters; the names of templates are long
 MAX_PROSE = 1_000  # characters of a rule's text, which goes over several lines
@@ -116,7 +115,8 @@ class Page:
             values = [average, low, high]
         other = f"{self._section}: {cells[0]} [{cells[1]}]"
         draft = self._open_draft()
-        if not draft.add_scaled(self._findings.name(name), ncu_factor(cells[1]), values, other):
+        factor = self._findings.factor(name, cells[1])
+        if not draft.add_scaled(self._findings.name(name), factor, values, other):
             draft.lacks(name, cells[-1])
         return True
 

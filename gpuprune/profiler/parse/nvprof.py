@@ -9,6 +9,9 @@ from gpuprune.profiler.parse.quantities import nvprof_value
 _RUN_BEGINS = re.compile(r"==\d+== NVPROF is profiling process")
 _HEADING = re.compile(r"^\s*=+(?:\d+=+)? ([A-Z][A-Za-z ()]+):\s*$")
 
+# What a summary has of a kernel: in all, on average, the shortest and the longest.
+DURATIONS = ("duration_sum", "duration", "duration_min", "duration_max")
+
 # Beside the load efficiency, whose extremes are fields of the record.
 _WITH_EXTREMES = frozenset({"gst_efficiency", "achieved_occupancy"})
 
@@ -60,6 +63,8 @@ def add_metric(
         draft.lacks(name, cells[2].strip())
         if any(cell.strip().startswith("<") for cell in cells):
             findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
+        elif any(cell.strip()[:1].isdecimal() for cell in cells):
+            findings.warnings[f'{name} of "{kernel}" cannot be read: {", ".join(cells)}'] += 1
 
 
 def add_summary(
@@ -67,8 +72,7 @@ def add_summary(
 ) -> None:
     """Keep the total, average, shortest and longest duration of a kernel."""
     draft = _draft(findings, None, kernel, calls, "duration")
-    names = ("duration_sum", "duration", "duration_min", "duration_max")
-    for name, value in zip(names, nanoseconds, strict=True):
+    for name, value in zip(DURATIONS, nanoseconds, strict=True):
         if value is not None:
             draft.add(name, value)
 
