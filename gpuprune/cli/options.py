@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from math import isfinite
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -13,7 +14,23 @@ from gpuprune.records import Cache, Dtype, Orientation, Score
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INPUT = click.Path(path_type=Path)
+
+class _FileName(click.Path):
+    """A path, but not the empty one, which would be the folder one is in."""
+
+    def convert(
+        self,
+        value: str | PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Convert a text, or fail where it is empty."""
+        if value == "":
+            self.fail("'' names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+INPUT = _FileName(path_type=Path)
 
 
 class FiniteRange(click.FloatRange):

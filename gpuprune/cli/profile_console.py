@@ -1,5 +1,6 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
+import os
 import shutil
 import sys
 import time
@@ -44,6 +45,7 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
+    _require_distinct_files(paths)
     reports: list[Report] = []
     refusals: list[GpupruneError] = []
     for path in paths:
@@ -57,7 +59,9 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
         _warn(f"{path}: {text}" for text in read.warnings)
     if not reports:
         raise refusals[0]
-    _warn(f"{refusal} Hint: {refusal.hint}" for refusal in refusals)
+    for unread in refusals:
+        _warn([str(unread)])
+        click.echo(f"Hint: {report.printable(unread.hint)}", err=True)
     remarks = Remarks()
     kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
     if output_format in ("json", "csv"):
@@ -137,6 +141,27 @@ def _show_launches(
         parts.append(f"Predicted for {contender} by {_describe(own)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     click.echo("\n\n".join(parts))
+
+
+def _require_distinct_files(paths: Sequence[Path]) -> None:
+    """Refuse a name that is mistyped or given twice, before anything is read and shown."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        try:
+            if str(path) != "-":
+                path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise GpupruneError(
+                f"there is no file {path}", hint="give a file that ncu or nvprof wrote"
+            ) from None
+        except OSError:  # reading it says what is wrong
+            continue
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            twice = (
+                f"{path} is given twice" if first == path else f"{first} and {path} are one file"
+            )
+            raise GpupruneError(f"--from: {twice}", hint="give each file once")
 
 
 @contextmanager

@@ -188,6 +188,7 @@ def test_help_fits_a_terminal_of_80_columns(run):
         (("--predict", "--mapping", "row_group", "--dtype", "float64"), "is of float32"),
         (("--predict", "--rates", "2"), "rate 2 is not between 0 and 1"),
         (("--from", "missing.csv"), "missing.csv"),
+        (("--from", ""), "Invalid value for '--from': '' names no file"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, arguments, words):
@@ -303,8 +304,26 @@ def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tm
     result = run("profile", "--from", tmp_path / "empty.csv", "--from", nvprof_file)
     assert result.exit_code == 0
     assert "csrmm" in result.stdout
-    assert "Warning: " in result.stderr
-    assert "empty.csv" in result.stderr
+    warning, hint, *_ = result.stderr.splitlines()
+    assert warning == f"Warning: {tmp_path / 'empty.csv'} is empty"
+    assert hint.startswith("Hint: capture it again: ncu")
+
+
+def test_file_that_is_not_there_is_refused_before_any_other_is_shown(run, nvprof_file, tmp_path):
+    result = run("profile", "--from", nvprof_file, "--from", "nothere.csv")
+    assert_refused(result, "Error: there is no file nothere.csv\n")
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    assert_refused(run("profile", "--from", loop), f"{loop} cannot be read: Too many levels")
+
+
+def test_file_that_is_given_twice_is_refused(run, nvprof_file, tmp_path):
+    twice = run("profile", "--from", nvprof_file, "--from", nvprof_file)
+    assert_refused(twice, f"--from: {nvprof_file} is given twice")
+    (tmp_path / "link.csv").symlink_to(nvprof_file)
+    linked = run("profile", "--from", tmp_path / "link.csv", "--from", nvprof_file)
+    assert_refused(linked, f"--from: {tmp_path / 'link.csv'} and {nvprof_file} are one file")
+    assert_refused(run("profile", "--from", "-", "--from", "-"), "--from: - is given twice")
 
 
 def test_no_kernel_in_any_file_is_an_error(run, tmp_path):
