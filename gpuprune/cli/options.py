@@ -10,6 +10,7 @@ import click
 from click.core import ParameterSource
 
 from gpuprune import contenders
+from gpuprune.errors import GpupruneError
 from gpuprune.records import Cache, Dtype, Orientation, Score
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -48,11 +49,18 @@ class FiniteRange(click.FloatRange):
 
 def refuse(context: click.Context, names: Collection[str], why: str) -> None:
     """Refuse options of the command line that would have no effect; `why` is `with --run`."""
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is ParameterSource.COMMANDLINE and name in names:
-            raise click.UsageError(f"{parameter.opts[0]} makes no sense {why}", context)
+    for option in given(context, names):
+        raise GpupruneError(f"{option} makes no sense {why}", hint=f"leave out {option}")
+
+
+def given(context: click.Context, names: Collection[str]) -> list[str]:
+    """Name those of some options that stand on the command line."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:

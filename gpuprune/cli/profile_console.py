@@ -32,7 +32,7 @@ from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
-from gpuprune.units import format_minutes
+from gpuprune.units import format_count, format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
 _LINES_AT_ONCE = 200  # few enough to stay in the cache
@@ -82,13 +82,27 @@ def show_predictions(
     host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
     with closing(host):
         sweep.check_memory(cases, host.free_bytes())
-    found = []
-    with _progress(len(cases), quiet=quiet) as advance:
-        for case, prediction in predict_cases(cases, mapping):
-            if output_format == "json":
-                click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
-            found.append((case, prediction))
-            advance(len(found))
+    found: list[tuple[Case, Prediction]] = []
+    try:
+        with _progress(len(cases), quiet=quiet) as advance:
+            for case, prediction in predict_cases(cases, mapping):
+                if output_format == "json":
+                    click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
+                found.append((case, prediction))
+                advance(len(found))
+    except KeyboardInterrupt:
+        note(f"{len(found)} of {format_count(len(cases), 'case')} predicted.", quiet=False)
+        _show_predicted(found, mapping, output_format)
+        raise
+    _show_predicted(found, mapping, output_format)
+
+
+def _show_predicted(
+    found: Sequence[tuple[Case, Prediction]], mapping: str, output_format: report.Format
+) -> None:
+    """Show in the end what is not shown as it is computed."""
+    if not found:
+        return
     if output_format == "csv":
         click.echo(report.csv_text([tables.prediction_row(*one) for one in found]))
     elif output_format != "json":

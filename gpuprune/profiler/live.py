@@ -24,6 +24,7 @@ from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import load_coverage
 from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
 from gpuprune.records import Case
+from gpuprune.units import format_count
 
 STALL_S = 600.0  # without a product, or the end, nothing is coming any more
 _START_S = 15.0  # of Python, CuPy and the profiler, a guess to be told before anything is known
@@ -163,7 +164,7 @@ def _attribute(watched: _Watched, job: Job) -> Capture:
     warnings += [f"the profiler reports: {text}" for text in complaints(watched.words)]
     warnings += [line["error"] for line in watched.progress if "error" in line]
     if strays:
-        warnings.append(f"{strays} kernels outside of the products were left out")
+        warnings.append(f"{format_count(strays, 'kernel')} outside of the products left out")
     return Capture(
         launches=tuple(launches), warnings=tuple(dict.fromkeys(warnings)), strays=strays
     )

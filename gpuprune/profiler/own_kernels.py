@@ -106,6 +106,7 @@ def predict(case: Case, mask: NDArray[np.bool_], mapping: str) -> Prediction:
         error_points=0.0,
         mapping=mapping,
         sampled_rows=case.rows,
+        achieved_rate=1 - float(mask.mean()),
     )
 
 

@@ -14,6 +14,7 @@ from gpuprune.profiler.model import Prediction
 from gpuprune.profiler.parse import KernelProfile, as_json
 from gpuprune.profiler.parse.metrics import quantity
 from gpuprune.records import Case
+from gpuprune.units import format_rate
 
 Row = dict[str, Any]
 
@@ -25,6 +26,7 @@ Predicted = Mapping[tuple[str, Case], Prediction]  # by contender and case
 _PAPER_PCT = {0.8: "67", 0.98: "82"}  # of groups of 1, by rate
 _PAPER_WHOLE_GROUP = 8  # from which on it is ">99"
 
+_MISSED = 0.005  # between a rate and the one reached, of which a table shows two digits
 _COUNT_FROM = 1000  # what is larger is a count, and no percentage
 _LONGEST_NAME = 60  # of a kernel in a table
 _ABSENT = "not in this file"
@@ -52,6 +54,7 @@ def prediction_row(case: Case, found: Prediction) -> Row:
         "score": case.score,
         "seed": case.seed,
         "rate": case.rate,
+        "achieved_rate": found.achieved_rate,
         "group": case.group,
         "mapping": found.mapping,
         "gld_efficiency_pct": found.gld_efficiency_pct,
@@ -88,17 +91,23 @@ def in_one_cell(row: Row) -> Row:
 def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -> list[Row]:
     """Lay out the predictions of one layer by the definition of a tool: rates down, groups across.
 
-    Where the layer is the paper's, its figures stand beside them.
+    Where the layer is the paper's, its figures stand beside them; where a group size missed its
+    rates, those that it reached.
     """
     found = {(case.rate, case.group): one for case, one in predictions}
     groups = sorted({group for _, group in found})
+    missed = {
+        case.group for case, one in predictions if abs(case.rate - one.achieved_rate) > _MISSED
+    }
     like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
-        row: Row = {"rate": rate}
+        row: Row = {"rate": format_rate(rate)}
         for group in groups:
             one = found.get((rate, group))
             row[f"g={group}"] = round(_by_definition(one, tool), 1) if one else None
+            if group in missed:
+                row[f"reached, g={group}"] = format_rate(one.achieved_rate) if one else None
             if like_paper and group in (1, _PAPER_WHOLE_GROUP):
                 row["paper" if group == 1 else f"paper, g>={group}"] = _papers(rate, group)
         rows.append(row)
@@ -124,7 +133,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
             "variant": own[0].variant,
             "layer": layer_name(case),
             "group": case.group,
-            "rate": case.rate,
+            "rate": format_rate(case.rate),
             "kernels": len(own),
             "measured %": _rounded(average_efficiency(one.profile for one in own)),
             "covers %": _rounded(min(covered, default=None)),

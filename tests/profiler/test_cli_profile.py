@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import Capture, Launch
 from gpuprune.profiler.mappings import MAPPINGS, OWN_KERNELS
 from gpuprune.profiler.parse import KernelProfile
+from gpuprune.profiler.prediction import predict_cases
 from gpuprune.profiler.target import Range
 from gpuprune.records import Case
 from tests.conftest import assert_refused, json_rows
@@ -81,17 +83,17 @@ def test_prediction_is_a_table_that_says_what_it_is(run):
         "\n"
         "64x64 times 64x8, float32: distinct bytes, as ncu counts\n"
         "\n"
-        "  rate    g=1    g=8\n"
+        "rate      g=1    g=8\n"
         "------  -----  -----\n"
-        "50.0 %   51.0   95.8\n"
-        "75.0 %   30.7   92.0\n"
+        "0.50     51.0   95.8\n"
+        "0.75     30.7   92.0\n"
         "\n"
         "64x64 times 64x8, float32: bytes of all lanes, as nvprof counts\n"
         "\n"
-        "  rate    g=1    g=8\n"
+        "rate      g=1    g=8\n"
         "------  -----  -----\n"
-        "50.0 %   60.8  114.3\n"
-        "75.0 %   42.5  127.3\n"
+        "0.50     60.8  114.3\n"
+        "0.75     42.5  127.3\n"
     )
     assert result.stderr == ""
 
@@ -111,6 +113,58 @@ def test_prediction_in_json_is_one_object_a_case(run):
         assert (row["error_points"], row["sampled_rows"]) == (0.0, 64)
 
 
+def test_prediction_says_which_rate_was_reached(run):
+    asked = ("profile", "--predict", "--shape", "64x64x8", "--rates", "0.5,0.9", "--groups", "1,8")
+    asked += ("--min-groups-per-row", 4)
+    rows = json_rows(run(*asked, "--format", "json"))
+    assert [(row["group"], row["rate"], row["achieved_rate"]) for row in rows] == [
+        (1, 0.5, 0.5),
+        (1, 0.9, 0.89990234375),
+        (8, 0.5, 0.5),
+        (8, 0.9, 0.5),
+    ]
+    table = run(*asked).stdout.split("\n\n")[2]
+    assert [line.split("  ")[0] for line in table.splitlines()] == [
+        "rate",
+        "------",
+        "0.50",
+        "0.90",
+    ]
+    assert "reached, g=8" in table
+    assert "reached, g=1" not in table
+    assert table.splitlines()[-1].split()[-1] == "0.50"
+
+
+def test_rates_that_differ_look_different(run):
+    result = run(
+        *("profile", "--predict", "--shape", "64x64x8", "--groups", 1),
+        *("--rates", "0.9991,0.9994,0.99999"),
+    )
+    rates = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("0.")]
+    assert rates == ["0.9991", "0.9994", "0.99999"] * 2
+
+
+def test_prediction_that_is_interrupted_shows_what_it_has(run, monkeypatch):
+    def predict(cases, mapping):
+        yield from islice(predict_cases(cases, mapping), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profile_console, "predict_cases", predict)
+    result = run("profile", "--predict", *SMALL)
+    assert result.exit_code == 130
+    assert result.stderr == "2 of 4 cases predicted.\n\nInterrupted.\n"
+    grid = result.stdout.split("\n\n")[2]
+    assert [line.split()[0] for line in grid.splitlines()] == ["rate", "------", "0.50", "0.75"]
+    in_csv = run("profile", "--predict", *SMALL, "--format", "csv")
+    assert len(in_csv.stdout.splitlines()) == 3
+
+
+def test_options_that_change_no_prediction_are_told(run):
+    result = run("profile", "--predict", *SMALL, "--device", "cpu", "--samples", 3)
+    assert result.exit_code == 0
+    assert result.stderr == "Note: --device, --samples do not change a prediction.\n"
+
+
 def test_prediction_in_csv_has_a_header_and_a_line_a_case(run):
     result = run("profile", "--predict", *SMALL, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
@@ -123,9 +177,9 @@ def test_papers_shape_has_the_papers_figures_beside_it(run):
         *("profile", "--predict", "--rates", "0.8,0.98", "--groups", "1,8"),
         *("--mapping", "half_warp_stream"),
     )
-    assert [line.split() for line in result.stdout.splitlines() if " % " in line][-2:] == [
-        ["80.0", "%", "70.4", "67", "101.4", ">99"],
-        ["98.0", "%", "78.0", "82", "113.3", ">99"],
+    assert [line.split() for line in result.stdout.splitlines()][-2:] == [
+        ["0.80", "70.4", "67", "101.4", ">99"],
+        ["0.98", "78.0", "82", "113.3", ">99"],
     ]
 
     assert result.stdout.count("paper") == 2  # nvprof's figures: in the heading of its grid alone
@@ -395,10 +449,10 @@ def test_measured_stands_beside_predicted(run, gpu, tmp_path):
     assert heading == ("Global load efficiency measured by ncu (distinct bytes, as ncu counts).")
     assert mapping == f"Predicted for csr by the mapping gather: {MAPPINGS['gather']}"
     assert [line.split() for line in table[2:]] == [
-        "dense - 64x64x8 1 50.0 % 1 50.0 98.8 -".split(),
-        "dense - 64x64x8 8 50.0 % 1 52.0 98.8 -".split(),
-        "csr row-major 64x64x8 1 50.0 % 1 51.0 98.8 50.9".split(),
-        "csr row-major 64x64x8 8 50.0 % 1 53.0 98.8 95.8".split(),
+        "dense - 64x64x8 1 0.50 1 50.0 98.8 -".split(),
+        "dense - 64x64x8 8 0.50 1 52.0 98.8 -".split(),
+        "csr row-major 64x64x8 1 0.50 1 51.0 98.8 50.9".split(),
+        "csr row-major 64x64x8 8 0.50 1 53.0 98.8 95.8".split(),
     ]
     assert result.stderr.splitlines() == [
         f"Profiling 4 products (dense, csr) with {ncu}: about 0:19.",

@@ -354,7 +354,7 @@ def test_numbers_that_nobody_can_read_are_named(tmp_path):
     report = read(tmp_path, text)
     assert dict(next(iter(report.kernels)).metrics) == {"c__d.sum": 4.0}
     assert report.warnings == (
-        "1 numbers can be read in two ways, or not in this file's locale, and were not taken "
+        "1 number can be read in two ways, or not in this file's locale, and was not taken "
         "(89.856): capture with LC_NUMERIC=C",
     )
 

@@ -18,6 +18,7 @@ from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.nvprof import note_heading
 from gpuprune.profiler.parse.records import Report
 from gpuprune.profiler.tools import find_tool
+from gpuprune.units import format_count
 
 MAX_LOG = 1 << 16  # characters, of the tool's lines between the tables
 MAX_PROGRESS = 1 << 10  # of these, before the first error
@@ -190,10 +191,11 @@ def _warnings(findings: Findings) -> Iterator[str]:
     for text, times in shown:
         yield text if times == 1 else f"{text} ({times} times)"
     if more := len(findings.warnings) - len(shown):
-        yield f"and {more} warnings more"
+        yield f"and {format_count(more, 'warning')} more"
     if unread := findings.numerals.unread:
         some = ", ".join(sorted(unread)[:MAX_SHOWN])
+        were = "was" if len(unread) == 1 else "were"
         yield (
-            f"{len(unread)} numbers can be read in two ways, or not in this file's locale, and "
-            f"were not taken ({some}): capture with LC_NUMERIC=C"
+            f"{format_count(len(unread), 'number')} can be read in two ways, or not in this "
+            f"file's locale, and {were} not taken ({some}): capture with LC_NUMERIC=C"
         )
