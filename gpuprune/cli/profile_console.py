@@ -4,10 +4,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,7 @@ from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
 from gpuprune.profiler.live import Capture
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
+from gpuprune.profiler.parse import KernelProfile, Missing, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
@@ -46,32 +46,35 @@ _COUNTING = {
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
     _require_distinct_files(paths)
-    reports: list[Report] = []
+    reports: dict[Path, Report] = {}
     refusals: list[GpupruneError] = []
     for path in paths:
         try:
             with _as_file(path) as file:
-                read = read_report(file)
+                reports[path] = read_report(file)
         except GpupruneError as refusal:
             refusals.append(refusal)
             continue
-        reports.append(read)
-        _warn(f"{path}: {text}" for text in read.warnings)
+        _warn(f"{path}: {text}" for text in reports[path].warnings)
     if not reports:
         raise refusals[0]
     for unread in refusals:
         _warn([str(unread)])
         click.echo(f"Hint: {report.printable(unread.hint)}", err=True)
-    remarks = Remarks()
-    kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
+    remarks, missing = Remarks(), {path: Missing() for path in reports}
+    kernels = _looked_at(reports, remarks, missing)
     if output_format in ("json", "csv"):
-        _stream(kernels, output_format)
-    elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
-        click.echo(report.listing(tables.kernel_rows(kernels), output_format))
+        _stream((kernel for _, kernel in kernels), output_format)
+    elif sum(len(read.kernels) for read in reports.values()) <= MAX_ROWS:
+        _show_kernels(tables.kernel_rows(kernels), output_format, quiet=quiet)
     else:
-        _show_totals(kernels, output_format, quiet=quiet)
+        _show_totals((kernel for _, kernel in kernels), output_format, quiet=quiet)
+    for path, own in missing.items():
+        before = f"{path}: " if len(reports) > 1 else ""
+        for text in own.lines():
+            note(report.printable(f"Note: {before}{text}"), quiet=quiet)
     for text in remarks.lines():
-        note(f"Note: {text}", quiet=quiet)
+        note(report.printable(f"Note: {text}"), quiet=quiet)
 
 
 def show_predictions(
@@ -199,10 +202,17 @@ def _as_file(path: Path) -> Iterator[Path]:
             raise GpupruneError(message, hint=hint) from None
 
 
-def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[KernelProfile]:
-    for kernel in kernels:
-        remarks.look_at(kernel)
-        yield kernel
+def _looked_at(
+    reports: Mapping[Path, Report], remarks: Remarks, missing: Mapping[Path, Missing]
+) -> Iterator[tuple[str | None, KernelProfile]]:
+    """Give the kernels of each file, with its name where there are several."""
+    has_names = len({path.name for path in reports}) == len(reports)
+    for path, read in reports.items():
+        source = (path.name if has_names else str(path)) if len(reports) > 1 else None
+        for kernel in read.kernels:
+            remarks.look_at(kernel)
+            missing[path].look_at(kernel)
+            yield source, kernel
 
 
 def _stream(kernels: Iterable[KernelProfile], output_format: Literal["json", "csv"]) -> None:
@@ -214,6 +224,37 @@ def _stream(kernels: Iterable[KernelProfile], output_format: Literal["json", "cs
         sys.stdout.write(some + "\n")
 
 
+def _show_kernels(
+    by_tool: Mapping[str, Sequence[report.Row]], output_format: report.Format, *, quiet: bool
+) -> None:
+    """Show what each tool measured in a table of its own; on a terminal, of its width."""
+    width = None
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        width = shutil.get_terminal_size().columns
+    parts, left_out = [], []
+    for tool, rows in by_tool.items():
+        title, rows = _on_one_device(f"Measured by {tool} ({_COUNTING[tool]})", rows)
+        if output_format == "markdown":
+            parts += [report.escape(title), report.listing(rows, output_format)]
+            continue
+        text, dropped = report.kernel_table(rows, width=width)
+        parts += [report.printable(title), text]
+        left_out += dropped
+    click.echo("\n\n".join(parts))
+    if left_out:
+        columns = ", ".join(dict.fromkeys(reversed(left_out)))
+        note(f"Left out for want of width: {columns} (--format markdown has all).", quiet=quiet)
+
+
+def _on_one_device(title: str, rows: Sequence[report.Row]) -> tuple[str, Sequence[report.Row]]:
+    """Put the device into the title where it is the same throughout."""
+    devices = {row.get("device") for row in rows}
+    if len(devices) > 1 or devices == {None}:
+        return f"{title}:", rows
+    others = [name for name in rows[0] if name != "device"]
+    return f"{title}, on {devices.pop()}:", [{name: row[name] for name in others} for row in rows]
+
+
 def _show_totals(
     kernels: Iterable[KernelProfile], output_format: report.Format, *, quiet: bool
 ) -> None:
@@ -221,7 +262,7 @@ def _show_totals(
     totals = tables.KernelTotals()
     for kernel in kernels:
         totals.add(kernel)
-    click.echo(report.listing(totals.rows(MAX_ROWS), output_format))
+    _show_kernels(totals.rows(MAX_ROWS), output_format, quiet=quiet)
     left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
     note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
 

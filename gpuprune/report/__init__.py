@@ -1,5 +1,6 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
+from gpuprune.report.kernel_table import kernel_table
 from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
     Format,
@@ -22,6 +23,7 @@ __all__ = [
     "escape",
     "flatten",
     "json_lines",
+    "kernel_table",
     "kernel_writer",
     "layer_summary",
     "listing",

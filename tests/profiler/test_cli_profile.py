@@ -9,11 +9,13 @@ import subprocess
 import sys
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gpuprune import report
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli, profile_console
@@ -261,13 +263,67 @@ def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
 def test_captured_kernels_are_a_table_with_the_definition(run, nvprof_file, ncu_file):
     result = run("profile", "--from", nvprof_file, "--from", ncu_file)
     assert result.exit_code == 0, result.output
-    assert result.stdout.split()[:3] == ["kernel", "device", "launch"]
-    csrmm, sgemm = result.stdout.splitlines()[2:]
-    assert csrmm.split() == (
-        "csrmm<float>(int, int) Tesla K20c (0) - 3 82.2 66.0 120.5 nvprof 100.0 -".split()
+    assert result.stdout == (
+        "Measured by nvprof (bytes of all lanes, as nvprof counts), on Tesla K20c (0):\n"
+        "\n"
+        "kernel                  source        invocations    load %    min %    max %    "
+        "store %\n"
+        "----------------------  ----------  -------------  --------  -------  -------  "
+        "---------\n"
+        "csrmm<float>(int, int)  nvprof.csv              3      82.2     66.0    120.5      "
+        "100.0\n"
+        "\n"
+        "Measured by ncu (distinct bytes, as ncu counts), on CC 8.0 (0):\n"
+        "\n"
+        "kernel    source      launch  load %              sectors\n"
+        "--------  --------  --------  ----------------  ---------\n"
+        "sgemm     ncu.csv          0  not in this file       4096\n"
     )
-    assert sgemm.split() == "sgemm CC 8.0 (0) 0 - not in this file - - - - 4096".split()
-    assert "is not in this file; collect it with: ncu --target-processes all" in result.stderr
+
+
+def test_what_a_file_lacks_is_told_with_one_command_that_collects_it_all(run, ncu_file):
+    assert run("profile", "--from", ncu_file).stderr == (
+        "Note: not in this file: load efficiency, store efficiency, requests, L1 hit rate, "
+        "L2 hit rate, DRAM bytes read, occupancy, duration; collect with: "
+        "ncu --target-processes all --cache-control none --clock-control none --csv --page raw "
+        f"--print-units base --metrics {LOAD},"
+        "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.pct,"
+        "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum,l1tex__t_sector_hit_rate.pct,"
+        "lts__t_sector_hit_rate.pct,dram__bytes_read.sum,"
+        "sm__warps_active.avg.pct_of_peak_sustained_active,gpu__time_duration.sum "
+        "--log-file profile.csv PROGRAM\n"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_table_fits_the_terminal_and_says_what_it_leaves_out(run, width):
+    captures = Path(__file__).parent / "captures"
+    files = [word for path in sorted(captures.iterdir()) for word in ("--from", path)]
+    result = run("profile", *files, env={"COLUMNS": str(width)})
+    rows = [line for line in result.stdout.splitlines() if not line.startswith("Measured")]
+    assert [line for line in rows if len(line) > width] == []
+    assert "Left out for want of width: " in result.stderr
+
+
+def test_markdown_has_whole_names_and_every_column(run, ncu_file):
+    name = "void spmm<" + "float, " * 20 + "1>(int)"
+    ncu_file.write_text(NCU.replace("sgemm", name))
+    result = run("profile", "--from", ncu_file, "--format", "markdown", env={"COLUMNS": "80"})
+    assert report.escape(name) in result.stdout
+    assert "sectors" in result.stdout
+
+
+def test_value_that_the_file_has_none_of_is_not_said_to_be_missing(run, ncu_file):
+    in_percent = NCU.replace(SECTORS, LOAD).replace('"sector"', '"%"')
+    ncu_file.write_text(in_percent.replace("4096", "(!) nan"))
+    result = run("profile", "--from", ncu_file)
+    assert result.stdout.splitlines()[-1].split() == "sgemm 0 no value".split()
+    assert result.stderr.startswith(
+        'Note: no value for the load efficiency of "sgemm": the file says "(!) nan"\n'
+        "Note: not in this file: store efficiency, "
+    )
+    (row,) = json_rows(run("profile", "--from", ncu_file, "--format", "json"))
+    assert (row["gld_efficiency_pct"], row["no_value"]) == (None, {LOAD: "(!) nan"})
 
 
 def test_captured_kernels_in_json_are_one_object_each(run, nvprof_file, ncu_file):
@@ -315,10 +371,11 @@ def many_launches(tmp_path):
 
 def test_thousands_of_launches_are_a_row_a_kernel(run, many_launches):
     result = run("profile", "--from", many_launches)
-    first, *_, last = result.stdout.splitlines()[2:]
-    assert first.split() == "kernel_0 CC 8.0 (0) 100 49.5 0.0 99.0 ncu".split()
+    title, _, _, _, first, *_, last = result.stdout.splitlines()
+    assert title == "Measured by ncu (distinct bytes, as ncu counts), on CC 8.0 (0):"
+    assert first.split() == "kernel_0 100 49.5 0.0 99.0".split()
     assert last.split()[0] == "kernel_20"
-    assert result.stderr == "A row a kernel; --format json or csv has each launch.\n"
+    assert result.stderr.startswith("A row a kernel; --format json or csv has each launch.\n")
 
 
 @pytest.mark.parametrize("output_format", ["json", "csv"])

@@ -195,17 +195,6 @@ def test_the_command_collects_both_efficiencies_unless_told_otherwise():
     ]  # fmt: skip
 
 
-def test_a_missing_efficiency_is_said_to_be_missing_with_the_command_that_collects_it():
-    known = a_kernel(**{f"{AVERAGE}ld.pct": 50.0})
-    assert notes([known, a_kernel()]) == ()  # another launch of it was measured
-    assert notes([known, a_kernel(kernel="other(int)"), a_kernel("nvprof", "third(int)")]) == (
-        'the load efficiency of "other(int)" is not in this file; collect it with: '
-        + collect_command("ncu"),
-        'the load efficiency of "third(int)" is not in this file; collect it with: '
-        + collect_command("nvprof"),
-    )
-
-
 def test_nvprofs_values_are_explained_where_they_surprise():
     profiles = [a_kernel("nvprof", "k(int)", gld_efficiency=0.0)]
     assert notes(profiles) == (

@@ -1,7 +1,7 @@
 """What the metrics are called, and the load efficiency that follows from them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 
 SECTOR_BYTES = 32
@@ -69,6 +69,22 @@ EFFICIENCIES = frozenset(name for names in _EFFICIENCY.values() for name in name
 # All that is shown of a kernel follows from these.
 SHOWN = EFFICIENCIES.union(name for names in QUANTITIES.values() for name, _ in names)
 
+# What people are told of a kernel, and the metrics that each figure follows from.
+FIGURES: Mapping[str, Sequence[str]] = {
+    "load efficiency": _EFFICIENCY["ld"],
+    "store efficiency": _EFFICIENCY["st"],
+    "sectors": tuple(dict(QUANTITIES["sectors"])),
+    "requests": tuple(dict(QUANTITIES["requests"])),
+    "L1 hit rate": tuple(dict(QUANTITIES["l1_hit_pct"])),
+    "L2 hit rate": tuple(dict(QUANTITIES["l2_hit_pct"])),
+    "DRAM bytes read": tuple(dict(QUANTITIES["dram_read_bytes"])),
+    "occupancy": tuple(dict(QUANTITIES["occupancy_pct"])),
+    "duration": tuple(dict(QUANTITIES["duration_ns"])),
+}
+
+# What says how much of the loads the load efficiency is of.
+BESIDE_EFFICIENCY = _ASYNC_LOADS | {TMA_LOADS, _L1_LOAD_SECTORS}
+
 # The labels of ncu's sections that have meant the same metric in all versions. "Elapsed Cycles"
 # and "SM Frequency", for example, have not: they stay as printed.
 _LABELS = {
@@ -125,6 +141,26 @@ def load_efficiency(metrics: Mapping[str, float]) -> float | None:
 def store_efficiency(metrics: Mapping[str, float]) -> float | None:
     """Compute the share of the transferred bytes that stores wrote, in percent, or None."""
     return _efficiency(metrics, "st")
+
+
+def has_figure(metrics: Collection[str], name: str) -> bool:
+    """Say whether one of `FIGURES` follows from metrics, if only they have a value."""
+    if name not in ("load efficiency", "store efficiency"):
+        return any(form in metrics for form in FIGURES[name])
+    *stated, _, asked, sectors = FIGURES[name]
+    return any(form in metrics for form in stated) or (asked in metrics and sectors in metrics)
+
+
+def why_no_value(
+    metrics: Mapping[str, float], no_value: Mapping[str, str], name: str
+) -> str | None:
+    """Say why one of `FIGURES` that a file speaks of has no value; None if it does not."""
+    for form in FIGURES[name]:
+        if form in no_value:
+            return f'the file says "{no_value[form]}"'
+    if not has_figure(metrics, name):
+        return None
+    return "0 of 0 sectors" if metrics.get(FIGURES[name][-1]) == 0 else "its numbers make none"
 
 
 def load_coverage(metrics: Mapping[str, float]) -> float | None:
