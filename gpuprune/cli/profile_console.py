@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gpuprune import report, session, sweep
 from gpuprune.backends import Unavailable, open_backend
+from gpuprune.cli import streams
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -221,7 +222,7 @@ def _stream(kernels: Iterable[KernelProfile], output_format: Literal["json", "cs
         sys.stdout.write(report.CSV_HEADER + "\n")
     lines = map(report.kernel_writer(output_format), kernels)
     while some := "\n".join(islice(lines, _LINES_AT_ONCE)):
-        sys.stdout.write(some + "\n")
+        sys.stdout.write(streams.harmless(some) + "\n")
 
 
 def _show_kernels(

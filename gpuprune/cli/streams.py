@@ -1,4 +1,4 @@
-"""A stderr that never costs a command its result, be it closed, full or cut off."""
+"""The standard streams: a stderr that never costs a result, a stdout that may be a terminal."""
 
 import io
 import os
@@ -25,6 +25,18 @@ def spare_results() -> None:
         sys.stderr = _Forgiving(
             own.buffer, encoding=own.encoding, errors=own.errors, line_buffering=True
         )
+
+
+def harmless(text: str) -> str:
+    """Give lines as a terminal may have them, where stdout is one: names may be anybody's.
+
+    A file or a pipe gets them as they are.
+    """
+    from gpuprune.report import printable
+
+    if not sys.stdout.isatty():
+        return text
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class _Forgiving(io.TextIOWrapper):

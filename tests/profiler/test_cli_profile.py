@@ -4,6 +4,8 @@ import csv
 import gzip
 import io
 import json
+import os
+import pty
 import re
 import subprocess
 import sys
@@ -618,3 +620,20 @@ def test_kernels_of_one_product_are_averaged_by_their_sectors(kernels, average):
         for percent, sectors in kernels
     ]
     assert tables.average_efficiency(profiles) == average
+
+
+def test_a_terminal_does_not_obey_the_names_of_others(tmp_path):
+    path = tmp_path / "ncu.csv"
+    path.write_text(NCU.replace("sgemm", "\x1b]0;pwned\x07k"))
+    command = [sys.executable, "-m", "gpuprune", "profile", "--from", str(path), "-q"]
+    for output_format in ("table", "markdown", "csv", "json"):
+        theirs, ours = pty.openpty()
+        done = subprocess.run([*command, "--format", output_format], stdout=ours)
+        os.close(ours)
+        shown = os.read(theirs, 1 << 16)
+        os.close(theirs)
+        assert done.returncode == 0
+        assert b"pwned" in shown
+        assert b"\x1b" not in shown
+    kept = subprocess.run([*command, "--format", "csv"], capture_output=True).stdout
+    assert b"\x1b]0;pwned\x07k" in kept

@@ -161,6 +161,10 @@ def test_only_the_rule_on_global_loads_states_the_efficiency(text, stated):
         ("Memory Workload Analysis", "Memory Throughput", "", "dram__bytes.sum.per_s"),
         ("Occupancy", "Achieved Occupancy", "%", "sm__warps_active.avg.pct_of_peak"),
         ("GPU Speed Of Light", "SOL FB", "%", "SOL FB"),
+        ("GPU Speed Of Light", "SOL L2 Cache", "%", "lts__throughput.avg.pct_of_peak"),
+        ("GPU Speed Of Light", "SM Active Cycles", "cycle", "sm__cycles_active.avg"),
+        ("GPU Speed Of Light", "SM Frequency", "cycle/second", "SM Frequency"),
+        ("Occupancy", "Block Limit SM", "block", "launch__occupancy_limit_blocks"),
         ("Command line profiler metrics", L1_SECTORS, "sector", L1_SECTORS),
     ],
 )

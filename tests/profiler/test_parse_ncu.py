@@ -145,7 +145,12 @@ def test_a_summary_has_the_least_the_greatest_and_the_average():
             "gld_min_pct": 12.5,
             "gld_max_pct": 100.0,
             "gld_definition": "ncu",
-            "metrics": {f"{LOAD}.pct": 62.75, "gpu__time_duration.sum": 2000.0},
+            "metrics": {
+                f"{LOAD}.pct": 62.75,
+                "gpu__time_duration.sum": 2000.0,
+                "gpu__time_duration.sum.min": 1000.0,
+                "gpu__time_duration.sum.max": 3000.0,
+            },
         },
         {
             **common,
@@ -234,7 +239,12 @@ def test_a_summary_as_text_has_its_device_above_the_kernels():
             "gld_min_pct": 56.59,
             "gld_max_pct": 72.29,
             "gld_definition": "ncu",
-            "metrics": {OCCUPANCY: 73.84, f"{LOAD}.pct": 64.43},
+            "metrics": {
+                OCCUPANCY: 73.84,
+                f"{OCCUPANCY}.min": 70.3,
+                f"{OCCUPANCY}.max": 78.18,
+                f"{LOAD}.pct": 64.43,
+            },
         },
         {
             "kernel": "group_csr(const float *, int)",
@@ -390,3 +400,24 @@ def test_a_row_in_an_unknown_unit_is_not_taken(tmp_path):
     report = read(tmp_path, text)
     assert [profile.metrics for profile in report.kernels] == [{"lts__t_sector_hit_rate.pct": 50}]
     assert report.warnings == ('"Kbyte" is no known unit of gpu__time_duration.sum: not taken',)
+
+
+def test_a_column_that_comes_again_with_another_value_is_told(tmp_path):
+    text = (
+        f'{HEADER},"{LOAD}.pct","{LOAD}.pct"\n' + '"",' * 11 + '"%","%"\n' + f'{ROW},"50","60"\n'
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{f"{LOAD}.pct": 50.0}]
+    assert report.warnings == (
+        f"there are several columns {LOAD}.pct, of several values: the first is taken",
+    )
+
+
+def test_a_summary_that_contradicts_itself_is_not_taken(tmp_path):
+    text = (CAPTURES / "ncu_summary.csv").read_text().replace('"1.00","3.00"', '"3.00","1.00"')
+    report = read(tmp_path, text)
+    assert next(iter(report.kernels)).metrics == {f"{LOAD}.pct": 62.75}
+    assert report.warnings == (
+        'gpu__time_duration.sum of "csrmm(const float *, int)" contradicts itself: not taken '
+        "(minimum 3, maximum 1, average 2)",
+    )

@@ -20,6 +20,7 @@ from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.quantities import scaled
 from gpuprune.profiler.parse.records import NOTHING, KernelProfile
 
+_ROUNDING = 1e-3  # of what is added up to an average, relative
 NOT_WHOLE = "rows of a table that are not whole were passed over"
 
 
@@ -40,11 +41,19 @@ class Draft:
     def add(
         self, name: str, value: float, low: float | None = None, high: float | None = None
     ) -> None:
-        """Keep a value; of a name that comes twice, the first."""
-        self.metrics.setdefault(name, value)
-        if low is not None and high is not None and name in RANGED:
-            self.ends = self.ends or {}
-            self.ends.setdefault(name, (low, high))
+        """Keep a value, and its ends where they differ; of a name that comes twice, the first.
+
+        The ends of the load efficiency are fields of the record, those of others are metrics.
+        """
+        if name in self.metrics:
+            return
+        self.metrics[name] = value
+        if low is not None and high is not None:
+            if name in RANGED:
+                self.ends = self.ends or {}
+                self.ends[name] = (low, high)
+            elif low != high:
+                self.metrics[f"{name}.min"], self.metrics[f"{name}.max"] = low, high
 
     def add_scaled(
         self, name: str, factor: float, values: Sequence[float], other: str | None = None
@@ -167,6 +176,18 @@ class Table(Protocol):
         ...
 
 
+def repeats(names: Sequence[str], places: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Find the names that come again in a header, each with its first place and this one."""
+    first: dict[str, int] = {}
+    for name, at in zip(names, places, strict=True):
+        first.setdefault(name, at)
+    return [
+        (name, first[name], at)
+        for name, at in zip(names, places, strict=True)
+        if first[name] != at
+    ]
+
+
 class Findings:
     """The kernels of a file so far, in its order, and what went wrong on the way."""
 
@@ -194,6 +215,38 @@ class Findings:
         if isnan(factor):
             self.warnings[f'"{unit}" is no known unit of {metric}: not taken'] += 1
         return factor
+
+    def add_scaled(
+        self, draft: Draft, name: str, unit: str, values: Sequence[float], other: str | None = None
+    ) -> bool:
+        """Keep a value of ncu, or its average, minimum and maximum; False if it was not taken.
+
+        `other` names it where the same label stands for another value in another section.
+        """
+        if len(values) == 3 and self.contradict(draft.kernel, name, *values):
+            return False
+        return draft.add_scaled(self.name(name), self.factor(name, unit), values, other)
+
+    def contradict(self, kernel: str, name: str, average: float, low: float, high: float) -> bool:
+        """Warn of an average that does not lie between its ends; printing rounds all alike."""
+        slack = _ROUNDING * max(abs(low), abs(high))
+        if not (low > high + slack or average > high + slack or average < low - slack):
+            return False
+        self.warnings[
+            f'{name} of "{kernel}" contradicts itself: not taken '
+            f"(minimum {low:g}, maximum {high:g}, average {average:g})"
+        ] += 1
+        return True
+
+    def warn_of_repeats(
+        self, repeats: Sequence[tuple[str, int, int]], cells: Sequence[str]
+    ) -> None:
+        """Warn of columns of one name, at two places of a row, that hold two values."""
+        for name, first, again in repeats:
+            if cells[first] != cells[again]:
+                self.warnings[
+                    f"there are several columns {name}, of several values: the first is taken"
+                ] += 1
 
     def next_launch(self) -> int:
         """Count a launch where the tool prints no number for it."""

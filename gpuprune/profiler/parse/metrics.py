@@ -85,23 +85,46 @@ FIGURES: Mapping[str, Sequence[str]] = {
 # What says how much of the loads the load efficiency is of.
 BESIDE_EFFICIENCY = _ASYNC_LOADS | {TMA_LOADS, _L1_LOAD_SECTORS}
 
-# The labels of ncu's sections that have meant the same metric in all versions. "Elapsed Cycles"
-# and "SM Frequency", for example, have not: they stay as printed.
+_THROUGHPUT_SHARE = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
+_SM_SHARE = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
+_L1_SHARE = "l1tex__throughput.avg.pct_of_peak_sustained_active"
+_L2_SHARE = "lts__throughput.avg.pct_of_peak_sustained_elapsed"
+
+# The labels that ncu's section files give to one metric in all versions; the first four are of
+# 2019 to 2021. "Elapsed Cycles", "SM Frequency" and "SOL DRAM", for example, have been
+# several metrics: they stay as printed.
 _LABELS = {
-    "Duration": "gpu__time_duration.sum",
+    "Memory [%]": _THROUGHPUT_SHARE,
+    "SM [%]": _SM_SHARE,
+    "SOL L1/TEX Cache": _L1_SHARE,
+    "SOL L2 Cache": _L2_SHARE,
+    "Compute (SM) Throughput": _SM_SHARE,
+    "L1/TEX Cache Throughput": _L1_SHARE,
+    "L2 Cache Throughput": _L2_SHARE,
     "DRAM Throughput": "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed",
+    "DRAM Frequency": "dram__cycles_elapsed.avg.per_second",
+    "Duration": "gpu__time_duration.sum",
+    "SM Active Cycles": "sm__cycles_active.avg",
     "L1/TEX Hit Rate": "l1tex__t_sector_hit_rate.pct",
     "L2 Hit Rate": "lts__t_sector_hit_rate.pct",
     "Achieved Occupancy": "sm__warps_active.avg.pct_of_peak_sustained_active",
     "Achieved Active Warps Per SM": "sm__warps_active.avg.per_cycle_active",
     "Theoretical Occupancy": "sm__maximum_warps_per_active_cycle_pct",
+    "Theoretical Active Warps per SM": "sm__maximum_warps_avg_per_active_cycle",
+    "Block Limit SM": "launch__occupancy_limit_blocks",
+    "Block Limit Registers": "launch__occupancy_limit_registers",
+    "Block Limit Shared Mem": "launch__occupancy_limit_shared_mem",
+    "Block Limit Warps": "launch__occupancy_limit_warps",
     "Registers Per Thread": "launch__registers_per_thread",
+    "Shared Memory Configuration Size": "launch__shared_mem_config_size",
+    "Driver Shared Memory Per Block": "launch__shared_mem_per_block_driver",
+    "Dynamic Shared Memory Per Block": "launch__shared_mem_per_block_dynamic",
+    "Static Shared Memory Per Block": "launch__shared_mem_per_block_static",
     "Block Size": "launch__block_size",
     "Grid Size": "launch__grid_size",
     "Threads": "launch__thread_count",
     "Waves Per SM": "launch__waves_per_multiprocessor",
 }
-_THROUGHPUT_SHARE = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
 _THROUGHPUT = "dram__bytes.sum.per_second"
 
 # The same rule speaks of stores, and of loads from L2 ("sectors missed in L1TEX").

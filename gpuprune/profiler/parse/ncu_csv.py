@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite, nan
 
-from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table, repeats
 from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.numerals import Columns, counted
@@ -56,6 +56,8 @@ class _Launches:
         ]
         self._id, self._kernel = self._at["ID"], self._at["Kernel Name"]
         self._kept = [at for _, at in columns]
+        own = range(self._first, self._width)
+        self._repeats = repeats(header[self._first :], own)
         self._cells = picker(self._kept)
         # A column that is missing lies behind the last, where a blank is put.
         device_columns = (_DEVICE_NAME, "Device", "CC")
@@ -82,6 +84,7 @@ class _Launches:
         return True
 
     def _add(self, launch: int, cells: list[str]) -> None:
+        self._findings.warn_of_repeats(self._repeats, cells)
         own = self._cells(cells)
         values = self._numbers.read(own)
         for at, factor in self._scaled:
@@ -156,10 +159,9 @@ class _Metrics:
         label, unit, section, rule = self._metric(cells)
         if label:
             name, other = _read_label(section, label, unit)
-            factor = self._findings.factor(name, unit)
             shown = self._values(cells)
             values = [self._findings.numerals[cell] for cell in shown]
-            if not draft.add_scaled(name, factor, values, other):
+            if not self._findings.add_scaled(draft, name, unit, values, other):
                 draft.lacks(name, shown[0])
         elif (stated := efficiency_in_rule(rule)) is not None:
             draft.stated_pct = stated

@@ -131,8 +131,7 @@ def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:
     values = dumped["values"]
     for name, value in values.items():
         if isinstance(value, float) and not name.startswith(_OF_THE_DEVICE):
-            factor = findings.factor(name, dumped["units"][name])
-            draft.add_scaled(findings.name(name), factor, [value])
+            findings.add_scaled(draft, name, dumped["units"][name], [value])
     if not draft.metrics:
         findings.warnings["the report is damaged: kernels without a metric were passed over"] += 1
         return

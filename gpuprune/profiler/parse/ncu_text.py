@@ -115,8 +115,7 @@ class Page:
             values = [average, low, high]
         other = f"{self._section}: {cells[0]} [{cells[1]}]"
         draft = self._open_draft()
-        factor = self._findings.factor(name, cells[1])
-        if not draft.add_scaled(self._findings.name(name), factor, values, other):
+        if not self._findings.add_scaled(draft, name, cells[1], values, other):
             draft.lacks(name, cells[-1])
         return True
 

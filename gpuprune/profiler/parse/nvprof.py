@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from math import nan
 
 from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.quantities import nvprof_value
@@ -11,9 +12,6 @@ _HEADING = re.compile(r"^\s*=+(?:\d+=+)? ([A-Z][A-Za-z ()]+):\s*$")
 
 # What a summary has of a kernel: in all, on average, the shortest and the longest.
 DURATIONS = ("duration_sum", "duration", "duration_min", "duration_max")
-
-# Beside the load efficiency, whose extremes are fields of the record.
-_WITH_EXTREMES = frozenset({"gst_efficiency", "achieved_occupancy"})
 
 
 def note_heading(line: str, findings: Findings) -> bool:
@@ -55,10 +53,10 @@ def add_metric(
     draft = _draft(findings, device, kernel, invocations, name)
     low, high, average = (nvprof_value(cell) for cell in cells)
     if low is not None and high is not None and average is not None:
-        draft.add(name, average, low, high)
-        if name in _WITH_EXTREMES and low != high:
-            draft.add(f"{name}.min", low)
-            draft.add(f"{name}.max", high)
+        if findings.contradict(kernel, name, average, low, high):
+            draft.lacks(name, cells[2].strip())
+        else:
+            draft.add(name, average, low, high)
     else:
         draft.lacks(name, cells[2].strip())
         if any(cell.strip().startswith("<") for cell in cells):
@@ -72,6 +70,9 @@ def add_summary(
 ) -> None:
     """Keep the total, average, shortest and longest duration of a kernel."""
     draft = _draft(findings, None, kernel, calls, "duration")
+    average, low, high = (nan if one is None else one for one in nanoseconds[1:])
+    if findings.contradict(kernel, "duration", average, low, high):
+        return
     for name, value in zip(DURATIONS, nanoseconds, strict=True):
         if value is not None:
             draft.add(name, value)

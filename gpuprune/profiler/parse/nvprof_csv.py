@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from math import isnan, nan
 
-from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table, repeats
 from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.numerals import counted
 from gpuprune.profiler.parse.nvprof import (
@@ -130,7 +130,10 @@ class _Launches:
         self._device = header.index("Device")
         self._grid = header.index("Grid X") if "Grid X" in header else None
         self._units: Sequence[str] | None = None  # of the columns kept
-        kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
+        own = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
+        self._repeats = repeats([_metric(header[at]) for at in own], own)
+        again = {at for _, _, at in self._repeats}
+        kept = [at for at in own if at not in again]
         self._cells = picker(kept)
         self._metrics = [_metric(header[at]) for at in kept]
         self._launches = findings.begin_launches("nvprof", self._metrics)
@@ -160,6 +163,7 @@ class _Launches:
 
     def _add(self, name: str, cells: list[str], units: Sequence[str]) -> None:
         findings, own = self._findings, self._cells(cells)
+        findings.warn_of_repeats(self._repeats, cells)
         values = [
             nan if (value := nvprof_value(cell, unit)) is None else value
             for cell, unit in zip(own, units, strict=True)
