@@ -62,7 +62,7 @@ class Draft:
 
         `other` names it where the same label stands for another value in another section.
         """
-        products = [scaled(value, factor) for value in values]
+        products = values if factor == 1 else [scaled(value, factor) for value in values]
         if not all(map(isfinite, products)):
             return False
         is_another = self.metrics.get(name, products[0]) != products[0]
@@ -212,7 +212,7 @@ class Findings:
     def factor(self, metric: str, unit: str) -> float:
         """Say what a unit is in base units; NaN, with a warning, if it is none of its metric."""
         factor = ncu_factor(metric, unit)
-        if isnan(factor):
+        if factor != factor:  # NaN, at the price of no call
             self.warnings[f'"{unit}" is no known unit of {metric}: not taken'] += 1
         return factor
 
@@ -225,7 +225,7 @@ class Findings:
         """
         if len(values) == 3 and self.contradict(draft.kernel, name, *values):
             return False
-        return draft.add_scaled(self.name(name), self.factor(name, unit), values, other)
+        return draft.add_scaled(name, self.factor(name, unit), values, other)
 
     def contradict(self, kernel: str, name: str, average: float, low: float, high: float) -> bool:
         """Warn of an average that does not lie between its ends; printing rounds all alike."""

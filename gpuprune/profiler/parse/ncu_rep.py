@@ -131,7 +131,7 @@ def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:
     values = dumped["values"]
     for name, value in values.items():
         if isinstance(value, float) and not name.startswith(_OF_THE_DEVICE):
-            findings.add_scaled(draft, name, dumped["units"][name], [value])
+            findings.add_scaled(draft, findings.name(name), dumped["units"][name], [value])
     if not draft.metrics:
         findings.warnings["the report is damaged: kernels without a metric were passed over"] += 1
         return

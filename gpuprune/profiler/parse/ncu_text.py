@@ -108,7 +108,7 @@ class Page:
         cells = self._cells(line)
         if self._name is None or len(cells) not in (3, 5):
             return False
-        name = metric_name(self._section, cells[0], cells[1])
+        name = self._findings.name(metric_name(self._section, cells[0], cells[1]))
         values = [self._findings.numerals[cell] for cell in cells[2:]]
         if len(values) == 3:
             low, high, average = values
