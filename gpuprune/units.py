@@ -1,5 +1,8 @@
 """Prefixes for people: inside the program there are only seconds, bytes and shares."""
 
+from math import floor, log10
+
+_MOST_RATE_DIGITS = 6  # behind the point, of a rate that somebody wrote
 _TIME_STEPS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns"))
 _BYTE_STEPS = ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB"))
 
@@ -33,8 +36,15 @@ def format_percent(share: float, digits: int = 1) -> str:
 
 
 def format_rate(rate: float) -> str:
-    """Format a pruning rate with two digits behind the point, or more where it has them."""
-    return f"{rate:.4g}" if round(rate, 2) != rate else f"{rate:.2f}"
+    """Format a pruning rate with two digits behind the point, or more where it has them.
+
+    Of a rate without an end, four digits, counted behind the nines of one that is nearly 1.
+    """
+    if round(rate, 2) == rate:
+        return f"{rate:.2f}"
+    few = round(rate, _MOST_RATE_DIGITS) == rate
+    digits = _MOST_RATE_DIGITS if few else 3 - floor(log10(min(rate, 1 - rate)))
+    return f"{rate:.{digits}f}".rstrip("0")
 
 
 def format_count(number: int, noun: str, plural: str | None = None) -> str:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -354,6 +355,42 @@ def test_output_that_cannot_be_written_is_an_error(arguments):
     done = shell(f"{sys.executable} -m gpuprune {arguments} >&-")
     assert done.returncode == 2
     assert done.stderr.startswith("Error: stdout is closed")
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full", "2< /dev/null"])
+@pytest.mark.parametrize(
+    "arguments",
+    ["info", f"bench {' '.join(SMALL)}", "profile --predict --shape 9x9x4 --rates 0.5 --groups 1"],
+)
+def test_a_stderr_that_cannot_be_written_costs_no_result(arguments, stderr):
+    done = shell(f"{sys.executable} -m gpuprune {arguments} {stderr}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) > 5
+
+
+@pytest.mark.parametrize("stderr", ["2>&-", "2>/dev/full"])
+def test_a_refusal_that_cannot_be_told_keeps_its_exit_code(stderr):
+    assert shell(f"{sys.executable} -m gpuprune bench --rates 2 {stderr}").returncode == 2
+
+
+def test_a_file_takes_no_complaints_where_stderr_is_closed(tmp_path):
+    path = tmp_path / "run.jsonl"
+    program = f"""
+import os
+from gpuprune.cli import streams
+streams.spare_results()
+with open({str(path)!r}, "w") as file:
+    os.write(2, b"complaint")
+    file.write("result")
+"""
+    done = shell(f"{sys.executable} -c {shlex.quote(program)} <&- 2>&-")
+    assert (done.returncode, path.read_text()) == (0, "result")
+
+
+def test_control_characters_of_others_do_not_reach_the_terminal(run):
+    result = run("bench", "--config", "a\x1b]0;pwn\x07\n.toml")
+    assert_refused(result, r"a\x1b]0;pwn\x07\n.toml")
+    assert_refused(run("\x1b[31mred"), r"\x1b[31mred")
 
 
 def shell(command):

@@ -1,6 +1,12 @@
 import pytest
 
-from gpuprune.units import format_bytes, format_minutes, format_percent, format_seconds
+from gpuprune.units import (
+    format_bytes,
+    format_minutes,
+    format_percent,
+    format_rate,
+    format_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,3 +38,23 @@ def test_sizes_have_binary_prefixes(size, text):
 def test_shares_are_percentages():
     assert format_percent(0.9375) == "93.8 %"
     assert format_percent(0.9375, 0) == "94 %"
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [
+        (0.0, "0.00"),
+        (0.9, "0.90"),
+        (1.0, "1.00"),
+        (0.875, "0.875"),
+        (0.9991, "0.9991"),
+        (0.9994, "0.9994"),
+        (0.99991, "0.99991"),
+        (0.99999, "0.99999"),
+        (0.8999023437, "0.8999"),
+        (0.9999959468, "0.999995947"),
+        (0.00000123456, "0.000001235"),
+    ],
+)
+def test_rates_have_the_digits_that_tell_them_apart(rate, text):
+    assert format_rate(rate) == text

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from gpuprune import __version__, environment
-from gpuprune.cli import variables
+from gpuprune.cli import streams, variables
 from gpuprune.cli.accuracy import accuracy
 from gpuprune.cli.baseline import baseline
 from gpuprune.cli.bench import bench
@@ -57,6 +57,7 @@ class _Group(click.Group):
 
     def main(self, *args: Any, **extra: Any) -> NoReturn:
         extra["standalone_mode"] = False
+        streams.spare_results()
         try:
             if sys.stdout is None:
                 _refuse("stdout is closed, and results go there", "leave out `>&-`")
@@ -116,8 +117,10 @@ def _noticing_stdout() -> Iterator[None]:
 
 
 def _refuse(message: str, hint: str, code: int = EXIT_USAGE) -> NoReturn:
-    click.secho(f"Error: {message}", fg="red", err=True)
-    click.echo(f"Hint: {hint}", err=True)
+    from gpuprune.report import printable  # takes time that only an error is worth
+
+    click.secho(f"Error: {printable(message)}", fg="red", err=True)
+    click.echo(f"Hint: {printable(hint)}", err=True)
     sys.exit(code)
 
 

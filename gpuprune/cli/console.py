@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from gpuprune import analysis, report
-from gpuprune.cli import terminal
+from gpuprune.cli import streams, terminal
 from gpuprune.records import Case, Result
 from gpuprune.session import Job, Session
 from gpuprune.units import format_count, format_minutes
@@ -120,7 +120,7 @@ class Console:
     def _print(self) -> None:
         run, results = self._session.run, self._session.results
         if self._format == "csv":
-            click.echo(report.csv_text(report.flatten(run, results)))
+            click.echo(streams.harmless(report.csv_text(report.flatten(run, results))))
         elif self._format != "json":
             terminal.show(
                 report.summary(run, results, markdown=self._format == "markdown"), self._format

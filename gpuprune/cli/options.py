@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from math import isfinite
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -9,11 +10,28 @@ import click
 from click.core import ParameterSource
 
 from gpuprune import contenders
+from gpuprune.errors import GpupruneError
 from gpuprune.records import Cache, Dtype, Orientation, Score
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-INPUT = click.Path(path_type=Path)
+
+class _FileName(click.Path):
+    """A path, but not the empty one, which would be the folder one is in."""
+
+    def convert(
+        self,
+        value: str | PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Convert a text, or fail where it is empty."""
+        if value == "":
+            self.fail("'' names no file", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+INPUT = _FileName(path_type=Path)
 
 
 class FiniteRange(click.FloatRange):
@@ -31,11 +49,18 @@ class FiniteRange(click.FloatRange):
 
 def refuse(context: click.Context, names: Collection[str], why: str) -> None:
     """Refuse options of the command line that would have no effect; `why` is `with --run`."""
-    for parameter in context.command.params:
-        name = parameter.name or ""
-        source = context.get_parameter_source(name)
-        if source is ParameterSource.COMMANDLINE and name in names:
-            raise click.UsageError(f"{parameter.opts[0]} makes no sense {why}", context)
+    for option in given(context, names):
+        raise GpupruneError(f"{option} makes no sense {why}", hint=f"leave out {option}")
+
+
+def given(context: click.Context, names: Collection[str]) -> list[str]:
+    """Name those of some options that stand on the command line."""
+    return [
+        parameter.opts[0]
+        for parameter in context.command.params
+        if parameter.name in names
+        and context.get_parameter_source(parameter.name) is ParameterSource.COMMANDLINE
+    ]
 
 
 def option(*names: str, **settings: Any) -> Callable[[Command], Command]:

@@ -16,6 +16,9 @@ Examples:
   gpuprune profile --from report.csv --from other.ncu-rep --format markdown
 """
 
+# What a prediction takes, since it takes the options of bench, and does not look at.
+TIMING = {"device", "contenders", "cache", "samples", "budget"}
+
 
 @click.command(epilog=EXAMPLES)
 @options.option(
@@ -68,6 +71,7 @@ def profile(
     """
     from gpuprune import config as configuration
     from gpuprune.cli import profile_console
+    from gpuprune.cli.console import note
 
     if sources:
         allowed = {"sources", "output_format", "quiet"}
@@ -78,6 +82,9 @@ def profile(
     sweep = configuration.load(config, base, asked)
     if predict:
         options.refuse(context, {"profiler", "keep"}, "with --predict")
+        timing = options.given(context, TIMING)
+        told = f"Note: {', '.join(timing)} do not change a prediction." if timing else None
+        note(told, quiet=quiet)
         profile_console.show_predictions(sweep, mapping, output_format, quiet=quiet)
         return
     profile_console.show_live(

@@ -1,15 +1,17 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
+import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
-from itertools import chain, groupby, islice
+from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 import click
 from rich.console import Console
@@ -17,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from gpuprune import plan, report, session
 from gpuprune.backends import Unavailable, open_backend
-from gpuprune.cli import terminal
+from gpuprune.cli import streams, terminal
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -27,14 +29,14 @@ from gpuprune.profiler.command import Profiler, choose_metrics, find_profiler
 from gpuprune.profiler.live import Capture
 from gpuprune.profiler.mappings import MAPPINGS
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, Remarks, Report, read_report
+from gpuprune.profiler.parse import KernelProfile, Missing, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
-from gpuprune.units import format_minutes
+from gpuprune.units import format_count, format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
-_ROWS_AT_ONCE = 200  # few enough to stay in the cache
+_LINES_AT_ONCE = 200  # few enough to stay in the cache
 
 _COUNTING = {
     "ncu": "distinct bytes, as ncu counts",
@@ -44,30 +46,36 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
-    reports: list[Report] = []
+    _require_distinct_files(paths)
+    reports: dict[Path, Report] = {}
     refusals: list[GpupruneError] = []
     for path in paths:
         try:
             with _as_file(path) as file:
-                read = read_report(file)
+                reports[path] = read_report(file)
         except GpupruneError as refusal:
             refusals.append(refusal)
             continue
-        reports.append(read)
-        _warn(f"{path}: {text}" for text in read.warnings)
+        _warn(f"{path}: {text}" for text in reports[path].warnings)
     if not reports:
         raise refusals[0]
-    _warn(f"{refusal} Hint: {refusal.hint}" for refusal in refusals)
-    remarks = Remarks()
-    kernels = _looked_at(chain.from_iterable(read.kernels for read in reports), remarks)
+    for unread in refusals:
+        _warn([str(unread)])
+        click.echo(f"Hint: {report.printable(unread.hint)}", err=True)
+    remarks, missing = Remarks(), {path: Missing() for path in reports}
+    kernels = _looked_at(reports, remarks, missing)
     if output_format in ("json", "csv"):
-        _stream(map(tables.kernel_row, kernels), output_format)
-    elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
-        terminal.show(report.listing(tables.kernel_rows(kernels), output_format), output_format)
+        _stream((kernel for _, kernel in kernels), output_format)
+    elif sum(len(read.kernels) for read in reports.values()) <= MAX_ROWS:
+        _show_kernels(tables.kernel_rows(kernels), output_format, quiet=quiet)
     else:
-        _show_totals(kernels, output_format, quiet=quiet)
+        _show_totals((kernel for _, kernel in kernels), output_format, quiet=quiet)
+    for path, own in missing.items():
+        before = f"{path}: " if len(reports) > 1 else ""
+        for text in own.lines():
+            note(report.printable(f"Note: {before}{text}"), quiet=quiet)
     for text in remarks.lines():
-        note(f"Note: {text}", quiet=quiet)
+        note(report.printable(f"Note: {text}"), quiet=quiet)
 
 
 def show_predictions(
@@ -78,13 +86,27 @@ def show_predictions(
     host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
     with closing(host):
         plan.check_memory(cases, host.free_bytes())
-    found = []
-    with _progress(len(cases), quiet=quiet) as advance:
-        for case, prediction in predict_cases(cases, mapping):
-            if output_format == "json":
-                click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
-            found.append((case, prediction))
-            advance(len(found))
+    found: list[tuple[Case, Prediction]] = []
+    try:
+        with _progress(len(cases), quiet=quiet) as advance:
+            for case, prediction in predict_cases(cases, mapping):
+                if output_format == "json":
+                    click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
+                found.append((case, prediction))
+                advance(len(found))
+    except KeyboardInterrupt:
+        note(f"{len(found)} of {format_count(len(cases), 'case')} predicted.", quiet=False)
+        _show_predicted(found, mapping, output_format)
+        raise
+    _show_predicted(found, mapping, output_format)
+
+
+def _show_predicted(
+    found: Sequence[tuple[Case, Prediction]], mapping: str, output_format: report.Format
+) -> None:
+    """Show in the end what is not shown as it is computed."""
+    if not found:
+        return
     if output_format == "csv":
         click.echo(report.csv_text([tables.prediction_row(*one) for one in found]))
     elif output_format != "json":
@@ -139,12 +161,35 @@ def _show_launches(
     terminal.show("\n\n".join(parts), output_format)
 
 
+def _require_distinct_files(paths: Sequence[Path]) -> None:
+    """Refuse a name that is mistyped or given twice, before anything is read and shown."""
+    seen: dict[str, Path] = {}
+    for path in paths:
+        try:
+            if str(path) != "-":
+                path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            raise GpupruneError(
+                f"there is no file {path}", hint="give a file that ncu or nvprof wrote"
+            ) from None
+        except OSError:  # reading it says what is wrong
+            continue
+        first = seen.setdefault(os.path.realpath(path), path)
+        if first is not path:
+            twice = (
+                f"{path} is given twice" if first == path else f"{first} and {path} are one file"
+            )
+            raise GpupruneError(f"--from: {twice}", hint="give each file once")
+
+
 @contextmanager
 def _as_file(path: Path) -> Iterator[Path]:
     """Give a path that can be read more than once; that of `-` holds what stdin gives."""
     if str(path) != "-":
         yield path
         return
+    if sys.stdin is None:
+        raise GpupruneError("stdin is closed, and --from - reads it", hint="leave out `<&-`")
     with TemporaryDirectory(prefix="gpuprune-") as folder:
         copy = Path(folder, "stdin")
         with copy.open("wb") as file:
@@ -158,21 +203,55 @@ def _as_file(path: Path) -> Iterator[Path]:
             raise GpupruneError(message, hint=hint) from None
 
 
-def _looked_at(kernels: Iterable[KernelProfile], remarks: Remarks) -> Iterator[KernelProfile]:
-    for kernel in kernels:
-        remarks.look_at(kernel)
-        yield kernel
+def _looked_at(
+    reports: Mapping[Path, Report], remarks: Remarks, missing: Mapping[Path, Missing]
+) -> Iterator[tuple[str | None, KernelProfile]]:
+    """Give the kernels of each file, with its name where there are several."""
+    has_names = len({path.name for path in reports}) == len(reports)
+    for path, read in reports.items():
+        source = (path.name if has_names else str(path)) if len(reports) > 1 else None
+        for kernel in read.kernels:
+            remarks.look_at(kernel)
+            missing[path].look_at(kernel)
+            yield source, kernel
 
 
-def _stream(rows: Iterable[report.Row], output_format: report.Format) -> None:
-    """Write rows for programs some at a time: a file may hold a million."""
-    left = iter(rows)
-    begun = False
-    while some := list(islice(left, _ROWS_AT_ONCE)):
-        text = report.listing(_for_programs(some, output_format), output_format)
-        without_header = begun and output_format == "csv"
-        click.echo(text.partition("\n")[2] if without_header else text)
-        begun = True
+def _stream(kernels: Iterable[KernelProfile], output_format: Literal["json", "csv"]) -> None:
+    """Write kernels for programs some at a time: a file may hold a million."""
+    if output_format == "csv":
+        sys.stdout.write(report.CSV_HEADER + "\n")
+    lines = map(report.kernel_writer(output_format), kernels)
+    while some := "\n".join(islice(lines, _LINES_AT_ONCE)):
+        sys.stdout.write(streams.harmless(some) + "\n")
+
+
+def _show_kernels(
+    by_tool: Mapping[str, Sequence[report.Row]], output_format: report.Format, *, quiet: bool
+) -> None:
+    """Show what each tool measured in a table of its own; on a terminal, of its width."""
+    width = terminal.width(sys.stdout)
+    parts, left_out = [], []
+    for tool, rows in by_tool.items():
+        title, rows = _on_one_device(f"Measured by {tool} ({_COUNTING[tool]})", rows)
+        if output_format == "markdown":
+            parts += [report.escape(title), report.listing(rows, output_format)]
+            continue
+        text, dropped = report.kernel_table(rows, width=width)
+        parts += [report.printable(title), text]
+        left_out += dropped
+    click.echo("\n\n".join(parts))
+    if left_out:
+        columns = ", ".join(dict.fromkeys(reversed(left_out)))
+        note(f"Left out for want of width: {columns} (--format markdown has all).", quiet=quiet)
+
+
+def _on_one_device(title: str, rows: Sequence[report.Row]) -> tuple[str, Sequence[report.Row]]:
+    """Put the device into the title where it is the same throughout."""
+    devices = {row.get("device") for row in rows}
+    if len(devices) > 1 or devices == {None}:
+        return f"{title}:", rows
+    others = [name for name in rows[0] if name != "device"]
+    return f"{title}, on {devices.pop()}:", [{name: row[name] for name in others} for row in rows]
 
 
 def _show_totals(
@@ -182,7 +261,7 @@ def _show_totals(
     totals = tables.KernelTotals()
     for kernel in kernels:
         totals.add(kernel)
-    terminal.show(report.listing(totals.rows(MAX_ROWS), output_format), output_format)
+    _show_kernels(totals.rows(MAX_ROWS), output_format, quiet=quiet)
     left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
     note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
 

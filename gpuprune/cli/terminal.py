@@ -1,7 +1,9 @@
 """Printing for people: as wide as the terminal, and as it is where no terminal reads."""
 
+import os
 import shutil
 import sys
+from typing import TextIO
 
 import click
 
@@ -10,7 +12,13 @@ def show(text: str, output_format: str = "table", *, err: bool = False) -> None:
     """Print a result to stdout, or a note to stderr; only what people read is broken to fit."""
     from gpuprune.report import fit
 
-    stream = sys.stderr if err else sys.stdout
-    if output_format == "table" and stream.isatty():
-        text = fit(text, shutil.get_terminal_size().columns)
+    if output_format == "table" and (columns := width(sys.stderr if err else sys.stdout)):
+        text = fit(text, columns)
     click.echo(text, err=err)
+
+
+def width(stream: TextIO) -> int | None:
+    """Return how many characters a line of a stream has, None where no limit is known."""
+    if stream.isatty() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size().columns
+    return None

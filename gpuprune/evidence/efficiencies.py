@@ -1,7 +1,7 @@
 """Load efficiencies as `gpuprune profile --format json` prints them."""
 
 import json
-from dataclasses import fields, replace
+from dataclasses import replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -87,4 +87,6 @@ def _efficiency(row: dict[str, Any], product: str, definition: str, percent: flo
 
 
 def _kernel(row: dict[str, Any]) -> KernelProfile:
-    return KernelProfile(**{field.name: row[field.name] for field in fields(KernelProfile)})
+    return KernelProfile(
+        **{name: row[name] for name in KernelProfile._fields if name != "no_value"}
+    )

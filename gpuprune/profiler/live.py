@@ -1,10 +1,8 @@
 """A sweep under a profiler: started once, watched, and every kernel told to its case."""
 
 import json
-import os
 import re
 import shlex
-import shutil
 import signal
 import sys
 from collections import Counter
@@ -20,22 +18,24 @@ from gpuprune.process import ending_on_signals, run_watched
 from gpuprune.profiler import command
 from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.errors import complaints, diagnose_live, keep_words
+from gpuprune.profiler.keeping import REPORT, keep_file, require_new
 from gpuprune.profiler.parse import KernelProfile, Report, read_report
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import load_coverage
 from gpuprune.profiler.target import MARKER, NAME, PROGRESS, Job, Range
 from gpuprune.records import Case
+from gpuprune.units import format_count
 
 STALL_S = 600.0  # without a product, or the end, nothing is coming any more
 _START_S = 15.0  # of Python, CuPy and the profiler, a guess to be told before anything is known
 _PRODUCT_S = 1.0  # of one product with what prepares it and its profiled passes, likewise
-_REPORT = ".ncu-rep"
 _TABLE = "table.csv"
 _TARGET = "gpuprune.profiler.target"
 _UNTOLD = {"variant": None, "reason": "was not reached"}
 
-_RANGE_IN_ROW = re.compile(rf'"(\d+)",.*\b{NAME} (\d+) rate=')  # an NVTX column of ncu's raw page
-_MARKER = re.compile(rf"{MARKER}(\d+)\b")
+# An NVTX column of ncu's raw page.
+_RANGE_IN_ROW = re.compile(rf'"(\d{{1,18}})",.*\b{NAME} (\d{{1,18}}) rate=')
+_MARKER = re.compile(rf"{MARKER}(\d{{1,18}})\b")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +85,7 @@ def profile_live(
     profiler's own words.
     """
     if keep is not None:
-        _require_new(keep, profiler)
+        require_new(keep, profiler.tool)
     with (
         ending_on_signals(),
         TemporaryDirectory(prefix="gpuprune-") as name,  # only this user may enter it
@@ -93,7 +93,7 @@ def profile_live(
         folder = Path(name)
         (folder / "job.json").write_text(job.to_json())
         program = [sys.executable, "-P", "-m", _TARGET, str(folder / "job.json")]
-        report = folder / f"report{_REPORT}" if keep and keep.suffix == _REPORT else None
+        report = folder / f"report{REPORT}" if keep and keep.suffix == REPORT else None
         argv = command.profile_command(
             profiler, metrics, program, folder / _TABLE, report, flush=flush
         )
@@ -103,9 +103,10 @@ def profile_live(
         if report is not None and report.exists():
             watched.run(command.import_command(profiler, report, folder / _TABLE), stall_s)
         capture = _attribute(watched, job)
-        if keep is not None and (capture.launches or capture.strays):
-            shutil.copyfile(report or folder / _TABLE, keep)
         failure = _failure(watched, capture, profiler, asked)
+        if keep is not None and (capture.launches or capture.strays):
+            unkept = keep_file(report or folder / _TABLE, keep)
+            failure = _both(failure, unkept) if failure and unkept else failure or unkept
     if failure is not None and not capture.launches:
         raise failure
     return replace(capture, failure=failure)
@@ -163,7 +164,7 @@ def _attribute(watched: _Watched, job: Job) -> Capture:
     warnings += [f"the profiler reports: {text}" for text in complaints(watched.words)]
     warnings += [line["error"] for line in watched.progress if "error" in line]
     if strays:
-        warnings.append(f"{strays} kernels outside of the products were left out")
+        warnings.append(f"{format_count(strays, 'kernel')} outside of the products left out")
     return Capture(
         launches=tuple(launches), warnings=tuple(dict.fromkeys(warnings)), strays=strays
     )
@@ -242,6 +243,10 @@ def _failure(
     return GpupruneError(f"{message}; {keep_words(watched.words)}", hint=hint)
 
 
+def _both(one: GpupruneError, other: GpupruneError) -> GpupruneError:
+    return GpupruneError(f"{one}; {other}", hint=f"{one.hint}; {other.hint}")
+
+
 def _cause(
     watched: _Watched, profiler: Profiler, asked: Sequence[str], *, has_results: bool
 ) -> tuple[str, str] | None:
@@ -267,17 +272,3 @@ def _cause(
         message = f"{profiler.tool} ended with exit code {watched.code}"
         return message, f"read what it says; {again}"
     return None
-
-
-def _require_new(keep: Path, profiler: Profiler) -> None:
-    if keep.suffix == _REPORT and profiler.tool == "nvprof":
-        raise GpupruneError(
-            f"nvprof writes no {_REPORT} file", hint="take --keep FILE.csv, which --from reads"
-        )
-    if keep.exists():
-        raise GpupruneError(f"{str(keep)!r} is there already", hint="give --keep a new name")
-    if not os.access(keep.absolute().parent, os.W_OK):
-        raise GpupruneError(
-            f"cannot write into {str(keep.absolute().parent)!r}",
-            hint="give --keep a file in a folder of yours",
-        )

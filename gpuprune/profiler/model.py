@@ -49,6 +49,7 @@ class Prediction:
     error_points: float  # half width of the wider 95 % confidence interval, 0.0 if all is counted
     mapping: str
     sampled_rows: int
+    achieved_rate: float  # share of the weights removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +105,7 @@ def predict(
         error_points=error,
         mapping=mapping,
         sampled_rows=min(len(counted) * kernel.rows_per_unit, rows.count),
+        achieved_rate=1 - len(rows.columns) / mask.size,
     )
 
 

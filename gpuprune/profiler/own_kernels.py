@@ -1,9 +1,9 @@
-"""Predicted load efficiency of `row_group` and `column_group` in float32, from their launches.
+"""Predicted load efficiency of `row_group` and `column_group`, from their launches.
 
 The contenders pack a pattern and choose their grids as they would for a GPU, with NumPy in the
 place of CuPy; what they launch is written down instead, and its loads are counted, all of them.
-The counts follow the index arithmetic of `panel.cu`, `staged.cu`, `parts.cu` and `gather.cu`, and
-change with it: a test runs these kernels on the CPU and watches every lane.
+The counts follow the index arithmetic of `panel.cu`, `staged.cu`, `parts.cu`, `gather.cu` and
+`fragments.cu`, and change with it: a test runs these kernels on the CPU and watches every lane.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,9 +22,12 @@ from gpuprune.errors import GpupruneError
 from gpuprune.kernels import LANES, Gpu
 from gpuprune.problem import Problem
 from gpuprune.profiler.loads import (
+    DISTINCT_BYTES,
     SECTOR_BYTES,
+    SECTORS,
     Counts,
     LoadEfficiency,
+    count_loads,
     count_shared,
     count_spans,
 )
@@ -39,9 +42,13 @@ _CAPABILITY = (9, 0)
 
 _DEVICES = {"row_group": ("row", row_device), "column_group": ("column", column_device)}
 
+_DTYPES = {"row_group": ("float32",), "column_group": ("float32", "float16", "bfloat16")}
+
 _WORD = 4  # bytes of a float, and of an index
+_HALF = 2  # bytes of a number of 16 bits
 _VECTOR = 16  # bytes, the most that a lane loads at once
 _CHUNK_OF_COLUMNS = 8  # entries, as in gather.cu
+_CHUNK_OF_FRAGMENTS = 16  # entries, as in fragments.cu, where a tile has as many of the batch
 
 Integers = NDArray[np.integer]
 
@@ -88,8 +95,8 @@ def reason_against(case: Case, mapping: str) -> str | None:
     orientation, _ = _DEVICES[mapping]
     if case.orientation != orientation:
         return f"is of --orientation {orientation}, and these groups are of {case.orientation}"
-    if case.dtype != "float32":
-        return f"is of float32, and these weights are {case.dtype}"
+    if case.dtype not in _DTYPES[mapping]:
+        return f"is of {' and '.join(_DTYPES[mapping])}, and these weights are {case.dtype}"
     return None
 
 
@@ -106,6 +113,7 @@ def predict(case: Case, mask: NDArray[np.bool_], mapping: str) -> Prediction:
         error_points=0.0,
         mapping=mapping,
         sampled_rows=case.rows,
+        achieved_rate=1 - float(mask.mean()),
     )
 
 
@@ -147,12 +155,12 @@ def count_product(
 
 def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:
     """Make a problem of a pattern: no address depends on a value, so that one stands for all."""
-    zero = np.float32(0)
+    zero = np.float32(0) if case.dtype == "float32" else np.float16(0)  # of as many bytes
     return Problem(
         case=case,
         weights=np.broadcast_to(zero, mask.shape),
         mask=mask,
-        activations=np.empty((case.cols, case.batch), np.float32),
+        activations=np.empty((case.cols, case.batch), zero.dtype),
         activations_fortran=np.broadcast_to(zero, (case.cols, case.batch)),
         nnz=int(np.count_nonzero(mask)),
     )
@@ -220,6 +228,58 @@ def _count_strips(launch: _Launch) -> Counts:
     return loads
 
 
+def _count_fragments(launch: _Launch) -> Counts:
+    """Count what `multiply_fragments` loads: 16 entries, and 16 of the batch, at a time."""
+    _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
+    parts, warps = launch.constants["DEPTH"] // 8, launch.block[1]
+    chunks = columns.size // _CHUNK_OF_FRAGMENTS
+    pair = 2 * columns.itemsize  # of columns, and a load has four of these
+    of_slab = (
+        3 * order.size * warps * count_shared(_WORD, LANES)  # order, and both ends of the strip
+        + 2 * chunks * np.array([4 * pair, LANES * pair, 1])
+        + parts * chunks * count_spans(np.zeros(1, np.int64), LANES, 8)[0]  # weights
+    )
+    tiles, rest = divmod(batch, _CHUNK_OF_FRAGMENTS)
+    starts = _HALF * np.int64(pitch) * _of_four_entries(columns)
+    whole = _count_tile(starts, _CHUNK_OF_FRAGMENTS, is_aligned=pitch % 2 == 0)
+    last = _count_tile(starts + tiles * SECTOR_BYTES, rest, is_aligned=pitch % 2 == 0)
+    loads: Counts = launch.slabs * of_slab + tiles * whole + last
+    return loads
+
+
+def _of_four_entries(columns: Integers) -> Integers:
+    """Sort columns into the fours that a load is of: (loads, 4)."""
+    halves_by_pair = columns.astype(np.int64).reshape(-1, 2, 4, 2)  # chunk, half, pair, odd
+    return halves_by_pair.transpose(0, 1, 3, 2).reshape(-1, 4)
+
+
+def _count_tile(starts: Integers, width: int, *, is_aligned: bool) -> Counts:
+    """Count the loads of a tile's activations, of `width` columns of the batch.
+
+    starts: (loads, 4), where each of four rows begins. A lane loads two numbers at once, or where
+    that is not aligned, or there is but one, one after the other.
+    """
+    pairs = width // 2 if is_aligned else 0
+    counts = _count_lanes(starts, pairs, 2 * _HALF)
+    for odd in (0, 1):
+        alone = (width - 2 * pairs + 1 - odd) // 2
+        counts += _count_lanes(starts + (2 * pairs + odd) * _HALF, alone, _HALF)
+    return counts
+
+
+def _count_lanes(starts: Integers, lanes: int, width: int) -> Counts:
+    """Count loads of which some lanes for each of four rows read every other two numbers: (3,)."""
+    if not lanes:
+        return np.zeros(3, np.int64)
+    extent = (lanes - 1) * 2 * _HALF + width  # bytes of a row, and every sector of it is touched
+    loads = count_loads(starts, extent).sum(axis=0)
+    rows = loads[DISTINCT_BYTES] // extent  # that differ: what fills up a chunk has the same
+    counts: Counts = np.array(
+        [rows * lanes * width, starts.size * lanes * width, loads[SECTORS]], np.int64
+    )
+    return counts
+
+
 def _activations(columns: Integers, batch: int, pitch: int) -> Counts:
     """Count the loads of some rows of the activations (cols, batch), 32 of the batch at a time."""
     by_place = [
@@ -252,4 +312,5 @@ _COUNTERS: Mapping[str, Callable[[_Launch], Counts]] = {
     "multiply_staged": _count_staged,
     "add_parts": _count_parts,
     "multiply_strips": _count_strips,
+    "multiply_fragments": _count_fragments,
 }

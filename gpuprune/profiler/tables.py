@@ -11,9 +11,10 @@ from gpuprune.config import PAPER_SHAPE
 from gpuprune.profiler.live import Launch
 from gpuprune.profiler.mappings import COMPRESSED_CONTENDER
 from gpuprune.profiler.model import Prediction
-from gpuprune.profiler.parse import KernelProfile, as_json
+from gpuprune.profiler.parse import KernelProfile, as_json, without_value
 from gpuprune.profiler.parse.metrics import quantity
 from gpuprune.records import Case
+from gpuprune.units import format_rate
 
 Row = dict[str, Any]
 
@@ -25,17 +26,29 @@ Predicted = Mapping[tuple[str, Case], Prediction]  # by contender and case
 _PAPER_PCT = {0.8: "67", 0.98: "82"}  # of groups of 1, by rate
 _PAPER_WHOLE_GROUP = 8  # from which on it is ">99"
 
+_MISSED = 0.005  # between a rate and the one reached, of which a table shows two digits
 _COUNT_FROM = 1000  # what is larger is a count, and no percentage
-_LONGEST_NAME = 60  # of a kernel in a table
-_ABSENT = "not in this file"
+_ABSENT, _NO_VALUE = "not in this file", "no value"
+# By tool, as what nvprof counts under a name of its own is not what ncu counts.
 _COLUMNS = {
-    "sectors": "sectors",
-    "requests": "requests",
-    "L1 hit %": "l1_hit_pct",
-    "L2 hit %": "l2_hit_pct",
-    "DRAM read bytes": "dram_read_bytes",
-    "occupancy %": "occupancy_pct",
-    "duration ns": "duration_ns",
+    "ncu": {
+        "sectors": "sectors",
+        "requests": "requests",
+        "L1 hit %": "l1_hit_pct",
+        "L2 hit %": "l2_hit_pct",
+        "DRAM bytes": "dram_read_bytes",
+        "occupancy %": "occupancy_pct",
+        "duration ns": "duration_ns",
+    },
+    "nvprof": {
+        "transactions": "sectors",
+        "requests": "requests",
+        "tex hit %": "l1_hit_pct",
+        "L2 tex hit %": "l2_hit_pct",
+        "DRAM bytes": "dram_read_bytes",
+        "occupancy %": "occupancy_pct",
+        "duration ns": "duration_ns",
+    },
 }
 
 
@@ -45,6 +58,7 @@ def prediction_row(case: Case, found: Prediction) -> Row:
         "predicted": True,
         **case.setting(),
         "rate": case.rate,
+        "achieved_rate": found.achieved_rate,
         "group": case.group,
         "mapping": found.mapping,
         "gld_efficiency_pct": found.gld_efficiency_pct,
@@ -52,11 +66,6 @@ def prediction_row(case: Case, found: Prediction) -> Row:
         "error_points": found.error_points,
         "sampled_rows": found.sampled_rows,
     }
-
-
-def kernel_row(profile: KernelProfile) -> Row:
-    """Turn a kernel of a captured file into a row for programs."""
-    return as_json(profile)
 
 
 def launch_row(launch: Launch, predicted: Predicted) -> Row:
@@ -86,17 +95,23 @@ def in_one_cell(row: Row) -> Row:
 def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -> list[Row]:
     """Lay out the predictions of one layer by the definition of a tool: rates down, groups across.
 
-    Where the layer is the paper's, its figures stand beside them.
+    Where the layer is the paper's, its figures stand beside them; where a group size missed its
+    rates, those that it reached.
     """
     found = {(case.rate, case.group): one for case, one in predictions}
     groups = sorted({group for _, group in found})
+    missed = {
+        case.group for case, one in predictions if abs(case.rate - one.achieved_rate) > _MISSED
+    }
     like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
-        row: Row = {"rate": rate}
+        row: Row = {"rate": format_rate(rate)}
         for group in groups:
             one = found.get((rate, group))
             row[f"g={group}"] = round(_by_definition(one, tool), 1) if one else None
+            if group in missed:
+                row[f"reached, g={group}"] = format_rate(one.achieved_rate) if one else None
             if like_paper and group in (1, _PAPER_WHOLE_GROUP):
                 row["paper" if group == 1 else f"paper, g>={group}"] = _papers(rate, group)
         rows.append(row)
@@ -122,7 +137,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
             "variant": own[0].variant,
             "layer": layer_name(case),
             "group": case.group,
-            "rate": case.rate,
+            "rate": format_rate(case.rate),
             "kernels": len(own),
             "measured %": _rounded(average_efficiency(one.profile for one in own)),
             "covers %": _rounded(min(covered, default=None)),
@@ -156,15 +171,19 @@ def average_efficiency(profiles: Iterable[KernelProfile]) -> float | None:
     return sum(value * sectors for value, sectors in known) / sum(sectors for _, sectors in known)
 
 
-def kernel_rows(profiles: Iterable[KernelProfile]) -> list[Row]:
-    """Lay out captured kernels for people; columns that are empty throughout are left out."""
-    rows = [_kernel_cells(profile) for profile in profiles]
-    one_device = len({row["device"] for row in rows}) == 1
-    filled = [
-        name
-        for name in rows[0]
-        if any(row[name] is not None for row in rows) and not (one_device and name == "device")
-    ]
+def kernel_rows(profiles: Iterable[tuple[str | None, KernelProfile]]) -> dict[str, list[Row]]:
+    """Lay out captured kernels for people, by tool, each with the file it is from if that is told.
+
+    Columns that are empty throughout are left out.
+    """
+    by_tool: dict[str, list[Row]] = {}
+    for source, profile in profiles:
+        by_tool.setdefault(profile.tool, []).append(_kernel_cells(source, profile))
+    return {tool: _filled(rows) for tool, rows in by_tool.items()}
+
+
+def _filled(rows: Sequence[Row]) -> list[Row]:
+    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
     return [{name: row[name] for name in filled} for row in rows]
 
 
@@ -201,23 +220,23 @@ class KernelTotals:
             total.sum_pct += value
             total.low, total.high = min(total.low, value), max(total.high, value)
 
-    def rows(self, most: int) -> list[Row]:
-        """Lay out those with the most launches."""
+    def rows(self, most: int) -> dict[str, list[Row]]:
+        """Lay out those with the most launches, by tool."""
         found = nlargest(most, self._totals.items(), key=lambda one: one[1].launches)
-        return [
-            {
-                "kernel": _short(kernel),
-                "device": device,
-                "launches": total.launches,
-                "mean load %": _rounded(total.sum_pct / total.counted)
-                if total.counted
-                else _ABSENT,
-                "min %": _rounded(total.low) if total.counted else None,
-                "max %": _rounded(total.high) if total.counted else None,
-                "definition": tool if total.counted else None,
-            }
-            for (kernel, tool, device), total in found
-        ]
+        by_tool: dict[str, list[Row]] = {}
+        for (kernel, tool, device), total in found:
+            known = total.counted > 0
+            by_tool.setdefault(tool, []).append(
+                {
+                    "kernel": kernel,
+                    "device": device,
+                    "launches": total.launches,
+                    "mean load %": _rounded(total.sum_pct / total.counted) if known else _ABSENT,
+                    "min %": _rounded(total.low) if known else None,
+                    "max %": _rounded(total.high) if known else None,
+                }
+            )
+        return by_tool
 
 
 def layer_name(case: Case) -> str:
@@ -225,22 +244,30 @@ def layer_name(case: Case) -> str:
     return case.weights or case.shape
 
 
-def _kernel_cells(profile: KernelProfile) -> Row:
+def _kernel_cells(source: str | None, profile: KernelProfile) -> Row:
     load, low, high = (
         _rounded(value)
         for value in (profile.gld_efficiency_pct, profile.gld_min_pct, profile.gld_max_pct)
     )
+    blank = without_value(profile)
+    absent = _NO_VALUE if "load efficiency" in blank else _ABSENT
     return {
-        "kernel": _short(profile.kernel),
+        "kernel": profile.kernel,
+        "source": source,
         "device": profile.device,
         "launch": profile.launch,
         "invocations": profile.invocations,
-        "load %": _ABSENT if load is None else load,
+        "load %": absent if load is None else load,
         "min %": low if (low, high) != (load, load) else None,
         "max %": high if (low, high) != (load, load) else None,
-        "definition": profile.gld_definition,
-        "store %": _rounded(profile.gst_efficiency_pct),
-        **{label: _rounded(quantity(profile.metrics, name)) for label, name in _COLUMNS.items()},
+        "store %": _NO_VALUE
+        if "store efficiency" in blank
+        else _rounded(profile.gst_efficiency_pct),
+        **{
+            label: _rounded(value) if "%" in label or value is None else round(value)
+            for label, name in _COLUMNS[profile.tool].items()
+            for value in (quantity(profile.metrics, name),)
+        },
     }
 
 
@@ -256,12 +283,6 @@ def _is_papers(case: Case) -> bool:
     shape = (case.rows, case.cols, case.batch)
     way = (case.orientation, case.dtype, case.score, case.as_is)
     return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
-
-
-def _short(name: str) -> str:
-    """Cut a kernel's name in its middle: names differ in their template and in their end."""
-    half = _LONGEST_NAME // 2 - 2
-    return name if len(name) <= _LONGEST_NAME else f"{name[:half]}...{name[-half:]}"
 
 
 def _rounded(value: float | None) -> float | None:

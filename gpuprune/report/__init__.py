@@ -1,6 +1,8 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
 from gpuprune.report.fitting import fit
+from gpuprune.report.kernel_table import kernel_table
+from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
     Format,
     Row,
@@ -15,6 +17,7 @@ from gpuprune.report.rows import flatten
 from gpuprune.report.summary import layer_summary, plan, summary
 
 __all__ = [
+    "CSV_HEADER",
     "Format",
     "Row",
     "csv_text",
@@ -22,6 +25,8 @@ __all__ = [
     "fit",
     "flatten",
     "json_lines",
+    "kernel_table",
+    "kernel_writer",
     "layer_summary",
     "listing",
     "plan",

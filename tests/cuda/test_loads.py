@@ -57,10 +57,36 @@ def test_every_load_of_every_kernel_is_counted(orientation, group, rows, cols, b
     assert counted == watched
 
 
+@pytest.mark.skipif(not on_cpu.COMPILER, reason=on_cpu.NO_COMPILER)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(
+    ("group", "rows", "cols", "batch", "rate"),
+    [
+        (1, 16, 200, 50, 0.9),
+        (2, 33, 77, 64, 0.5),
+        (8, 70, 33, 17, 0.7),
+        (13, 64, 130, 51, 0.8),
+        (32, 65, 90, 16, 0.5),
+        (48, 100, 70, 34, 0.0),
+        (8, 24, 40, 1, 0.8),
+        (8, 24, 40, 2, 1.0),
+        (2, 2, (1 << 16) + 3, 6, 0.99),  # columns beyond 16 bits
+    ],
+)
+def test_every_load_for_tensor_cores_is_counted(dtype, group, rows, cols, batch, rate):
+    trial = problem_of(
+        FAKE,
+        **{"rows": rows, "cols": cols, "batch": batch, "group": group, "rate": rate},
+        **{"orientation": "column", "dtype": dtype},
+    )
+    watched, counted = watched_and_counted(trial, **SMALL_GPU)
+    assert counted == watched
+
+
 def test_products_that_these_kernels_do_not_make_are_refused():
     refused = {
         "row_group": problem_of(FAKE, orientation="column"),
-        "column_group": problem_of(FAKE, dtype="float16", orientation="column"),
+        "column_group": problem_of(FAKE, dtype="float64", orientation="column"),
     }
     wide = problem_of(FAKE, group=8)
     found = {}
@@ -77,7 +103,8 @@ def test_products_that_these_kernels_do_not_make_are_refused():
             f"take --orientation row {otherwise}",
         ),
         "column_group": (
-            "the mapping column_group is of float32, and these weights are float16",
+            "the mapping column_group is of float32 and float16 and bfloat16, and these weights "
+            "are float64",
             f"take --orientation column {otherwise}",
         ),
     }

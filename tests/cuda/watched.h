@@ -61,6 +61,13 @@ struct Watched {
     Watched operator+(long long i) const { return at + i; }
 };
 
+// Loads what lies at an address as another type: never the instruction of lanes that do not.
+template <class To, class From>
+[[maybe_unused]] static To load_as(const Watched<From>& from) {
+    clock_of_thread() += 128;
+    return Watched<To>(reinterpret_cast<const To*>(from.at))[0];
+}
+
 // Gives the loads since the last call, and returns how many there are; -1 if the lanes of a warp
 // did not keep time.
 extern "C" int64_t take_loads(const Load** loads) {

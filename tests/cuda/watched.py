@@ -9,6 +9,8 @@ import numpy as np
 from tests.cuda.on_cpu import HERE, Machine
 
 _POINTER = re.compile(r"\bconst ([\w ]+?)\*(?: __restrict__)?")
+_AS_ANOTHER = re.compile(r"\*reinterpret_cast<const (\w+)\*>\((\w+)\)")
+_ADDRESS = re.compile(r"(reinterpret_cast<size_t>\(\w+)\)")
 _BRANCH = re.compile(r"\b(if|while) \(|\bfor \([^;]*;")
 
 
@@ -20,6 +22,7 @@ class WatchedMachine(Machine):
         self.loaded = {}  # by kernel: distinct bytes, bytes of all lanes, sectors
 
     def RawModule(self, code, options=()):  # noqa: N802 - CuPy's name
+        code = _ADDRESS.sub(r"\1.at)", _AS_ANOTHER.sub(r"load_as<\1>(\2)", code))
         watched = _BRANCH.sub(r"\g<0>tick(), ", _POINTER.sub(r"const Watched<\1>", code))
         module = super().RawModule((HERE / "watched.h").read_text() + watched, options)
         return _WatchedModule(self, module)

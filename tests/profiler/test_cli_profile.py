@@ -4,13 +4,20 @@ import csv
 import gzip
 import io
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from gpuprune import report
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli, profile_console
@@ -20,6 +27,7 @@ from gpuprune.profiler.command import Profiler
 from gpuprune.profiler.live import Capture, Launch
 from gpuprune.profiler.mappings import MAPPINGS, OWN_KERNELS
 from gpuprune.profiler.parse import KernelProfile
+from gpuprune.profiler.prediction import predict_cases
 from gpuprune.profiler.target import Range
 from gpuprune.records import Case
 from tests.conftest import assert_refused, json_rows
@@ -79,17 +87,17 @@ def test_prediction_is_a_table_that_says_what_it_is(run):
         "\n"
         "64x64 times 64x8, float32: distinct bytes, as ncu counts\n"
         "\n"
-        "  rate    g=1    g=8\n"
+        "rate      g=1    g=8\n"
         "------  -----  -----\n"
-        "50.0 %   51.0   95.8\n"
-        "75.0 %   30.7   92.0\n"
+        "0.50     51.0   95.8\n"
+        "0.75     30.7   92.0\n"
         "\n"
         "64x64 times 64x8, float32: bytes of all lanes, as nvprof counts\n"
         "\n"
-        "  rate    g=1    g=8\n"
+        "rate      g=1    g=8\n"
         "------  -----  -----\n"
-        "50.0 %   60.8  114.3\n"
-        "75.0 %   42.5  127.3\n"
+        "0.50     60.8  114.3\n"
+        "0.75     42.5  127.3\n"
     )
     assert result.stderr == ""
 
@@ -109,6 +117,58 @@ def test_prediction_in_json_is_one_object_a_case(run):
         assert (row["error_points"], row["sampled_rows"]) == (0.0, 64)
 
 
+def test_prediction_says_which_rate_was_reached(run):
+    asked = ("profile", "--predict", "--shape", "64x64x8", "--rates", "0.5,0.9", "--groups", "1,8")
+    asked += ("--min-groups-per-row", 4)
+    rows = json_rows(run(*asked, "--format", "json"))
+    assert [(row["group"], row["rate"], row["achieved_rate"]) for row in rows] == [
+        (1, 0.5, 0.5),
+        (1, 0.9, 0.89990234375),
+        (8, 0.5, 0.5),
+        (8, 0.9, 0.5),
+    ]
+    table = run(*asked).stdout.split("\n\n")[2]
+    assert [line.split("  ")[0] for line in table.splitlines()] == [
+        "rate",
+        "------",
+        "0.50",
+        "0.90",
+    ]
+    assert "reached, g=8" in table
+    assert "reached, g=1" not in table
+    assert table.splitlines()[-1].split()[-1] == "0.50"
+
+
+def test_rates_that_differ_look_different(run):
+    result = run(
+        *("profile", "--predict", "--shape", "64x64x8", "--groups", 1),
+        *("--rates", "0.9991,0.9994,0.99999"),
+    )
+    rates = [line.split()[0] for line in result.stdout.splitlines() if line.startswith("0.")]
+    assert rates == ["0.9991", "0.9994", "0.99999"] * 2
+
+
+def test_prediction_that_is_interrupted_shows_what_it_has(run, monkeypatch):
+    def predict(cases, mapping):
+        yield from islice(predict_cases(cases, mapping), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(profile_console, "predict_cases", predict)
+    result = run("profile", "--predict", *SMALL)
+    assert result.exit_code == 130
+    assert result.stderr == "2 of 4 cases predicted.\n\nInterrupted.\n"
+    grid = result.stdout.split("\n\n")[2]
+    assert [line.split()[0] for line in grid.splitlines()] == ["rate", "------", "0.50", "0.75"]
+    in_csv = run("profile", "--predict", *SMALL, "--format", "csv")
+    assert len(in_csv.stdout.splitlines()) == 3
+
+
+def test_options_that_change_no_prediction_are_told(run):
+    result = run("profile", "--predict", *SMALL, "--device", "cpu", "--samples", 3)
+    assert result.exit_code == 0
+    assert result.stderr == "Note: --device, --samples do not change a prediction.\n"
+
+
 def test_prediction_in_csv_has_a_header_and_a_line_a_case(run):
     result = run("profile", "--predict", *SMALL, "--format", "csv")
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
@@ -121,9 +181,9 @@ def test_papers_shape_has_the_papers_figures_beside_it(run):
         *("profile", "--predict", "--rates", "0.8,0.98", "--groups", "1,8"),
         *("--mapping", "half_warp_stream"),
     )
-    assert [line.split() for line in result.stdout.splitlines() if " % " in line][-2:] == [
-        ["80.0", "%", "70.4", "67", "101.4", ">99"],
-        ["98.0", "%", "78.0", "82", "113.3", ">99"],
+    assert [line.split() for line in result.stdout.splitlines()][-2:] == [
+        ["0.80", "70.4", "67", "101.4", ">99"],
+        ["0.98", "78.0", "82", "113.3", ">99"],
     ]
 
     assert result.stdout.count("paper") == 2  # nvprof's figures: in the heading of its grid alone
@@ -186,6 +246,7 @@ def test_help_fits_a_terminal_of_80_columns(run):
         (("--predict", "--mapping", "row_group", "--dtype", "float64"), "is of float32"),
         (("--predict", "--rates", "2"), "rate 2 is not between 0 and 1"),
         (("--from", "missing.csv"), "missing.csv"),
+        (("--from", ""), "Invalid value for '--from': '' names no file"),
     ],
 )
 def test_what_makes_no_sense_is_refused(run, arguments, words):
@@ -204,13 +265,67 @@ def test_environment_may_hold_options_that_from_does_not_need(run, nvprof_file):
 def test_captured_kernels_are_a_table_with_the_definition(run, nvprof_file, ncu_file):
     result = run("profile", "--from", nvprof_file, "--from", ncu_file)
     assert result.exit_code == 0, result.output
-    assert result.stdout.split()[:3] == ["kernel", "device", "launch"]
-    csrmm, sgemm = result.stdout.splitlines()[2:]
-    assert csrmm.split() == (
-        "csrmm<float>(int, int) Tesla K20c (0) - 3 82.2 66.0 120.5 nvprof 100.0 -".split()
+    assert result.stdout == (
+        "Measured by nvprof (bytes of all lanes, as nvprof counts), on Tesla K20c (0):\n"
+        "\n"
+        "kernel                  source        invocations    load %    min %    max %    "
+        "store %\n"
+        "----------------------  ----------  -------------  --------  -------  -------  "
+        "---------\n"
+        "csrmm<float>(int, int)  nvprof.csv              3      82.2     66.0    120.5      "
+        "100.0\n"
+        "\n"
+        "Measured by ncu (distinct bytes, as ncu counts), on CC 8.0 (0):\n"
+        "\n"
+        "kernel    source      launch  load %              sectors\n"
+        "--------  --------  --------  ----------------  ---------\n"
+        "sgemm     ncu.csv          0  not in this file       4096\n"
     )
-    assert sgemm.split() == "sgemm CC 8.0 (0) 0 - not in this file - - - - 4096".split()
-    assert "is not in this file; collect it with: ncu --target-processes all" in result.stderr
+
+
+def test_what_a_file_lacks_is_told_with_one_command_that_collects_it_all(run, ncu_file):
+    assert run("profile", "--from", ncu_file).stderr == (
+        "Note: not in this file: load efficiency, store efficiency, requests, L1 hit rate, "
+        "L2 hit rate, DRAM bytes read, occupancy, duration; collect with: "
+        "ncu --target-processes all --cache-control none --clock-control none --csv --page raw "
+        f"--print-units base --metrics {LOAD},"
+        "smsp__sass_average_data_bytes_per_sector_mem_global_op_st.pct,"
+        "l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum,l1tex__t_sector_hit_rate.pct,"
+        "lts__t_sector_hit_rate.pct,dram__bytes_read.sum,"
+        "sm__warps_active.avg.pct_of_peak_sustained_active,gpu__time_duration.sum "
+        "--log-file profile.csv PROGRAM\n"
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_table_fits_the_terminal_and_says_what_it_leaves_out(run, width):
+    captures = Path(__file__).parent / "captures"
+    files = [word for path in sorted(captures.iterdir()) for word in ("--from", path)]
+    result = run("profile", *files, env={"COLUMNS": str(width)})
+    rows = [line for line in result.stdout.splitlines() if not line.startswith("Measured")]
+    assert [line for line in rows if len(line) > width] == []
+    assert "Left out for want of width: " in result.stderr
+
+
+def test_markdown_has_whole_names_and_every_column(run, ncu_file):
+    name = "void spmm<" + "float, " * 20 + "1>(int)"
+    ncu_file.write_text(NCU.replace("sgemm", name))
+    result = run("profile", "--from", ncu_file, "--format", "markdown", env={"COLUMNS": "80"})
+    assert report.escape(name) in result.stdout
+    assert "sectors" in result.stdout
+
+
+def test_value_that_the_file_has_none_of_is_not_said_to_be_missing(run, ncu_file):
+    in_percent = NCU.replace(SECTORS, LOAD).replace('"sector"', '"%"')
+    ncu_file.write_text(in_percent.replace("4096", "(!) nan"))
+    result = run("profile", "--from", ncu_file)
+    assert result.stdout.splitlines()[-1].split() == "sgemm 0 no value".split()
+    assert result.stderr.startswith(
+        'Note: no value for the load efficiency of "sgemm": the file says "(!) nan"\n'
+        "Note: not in this file: store efficiency, "
+    )
+    (row,) = json_rows(run("profile", "--from", ncu_file, "--format", "json"))
+    assert (row["gld_efficiency_pct"], row["no_value"]) == (None, {LOAD: "(!) nan"})
 
 
 def test_captured_kernels_in_json_are_one_object_each(run, nvprof_file, ncu_file):
@@ -258,10 +373,11 @@ def many_launches(tmp_path):
 
 def test_thousands_of_launches_are_a_row_a_kernel(run, many_launches):
     result = run("profile", "--from", many_launches)
-    first, *_, last = result.stdout.splitlines()[2:]
-    assert first.split() == "kernel_0 CC 8.0 (0) 100 49.5 0.0 99.0 ncu".split()
+    title, _, _, _, first, *_, last = result.stdout.splitlines()
+    assert title == "Measured by ncu (distinct bytes, as ncu counts), on CC 8.0 (0):"
+    assert first.split() == "kernel_0 100 49.5 0.0 99.0".split()
     assert last.split()[0] == "kernel_20"
-    assert result.stderr == "A row a kernel; --format json or csv has each launch.\n"
+    assert result.stderr.startswith("A row a kernel; --format json or csv has each launch.\n")
 
 
 @pytest.mark.parametrize("output_format", ["json", "csv"])
@@ -281,6 +397,15 @@ def test_dash_reads_from_stdin():
     assert [row["kernel"] for row in json_rows(result)] == ["csrmm<float>(int, int)"]
 
 
+def test_closed_stdin_is_refused():
+    command = f"{sys.executable} -m gpuprune profile --from - <&-"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "Error: stdin is closed, and --from - reads it\nHint: leave out `<&-`\n"
+    )
+
+
 def test_compressed_file_says_how_it_is_unpacked(run, tmp_path):
     path = tmp_path / "run.csv.gz"
     path.write_bytes(gzip.compress(NVPROF.encode()))
@@ -292,8 +417,26 @@ def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tm
     result = run("profile", "--from", tmp_path / "empty.csv", "--from", nvprof_file)
     assert result.exit_code == 0
     assert "csrmm" in result.stdout
-    assert "Warning: " in result.stderr
-    assert "empty.csv" in result.stderr
+    warning, hint, *_ = result.stderr.splitlines()
+    assert warning == f"Warning: {tmp_path / 'empty.csv'} is empty"
+    assert hint.startswith("Hint: capture it again: ncu")
+
+
+def test_file_that_is_not_there_is_refused_before_any_other_is_shown(run, nvprof_file, tmp_path):
+    result = run("profile", "--from", nvprof_file, "--from", "nothere.csv")
+    assert_refused(result, "Error: there is no file nothere.csv\n")
+    loop = tmp_path / "loop.csv"
+    loop.symlink_to(loop)
+    assert_refused(run("profile", "--from", loop), f"{loop} cannot be read: Too many levels")
+
+
+def test_file_that_is_given_twice_is_refused(run, nvprof_file, tmp_path):
+    twice = run("profile", "--from", nvprof_file, "--from", nvprof_file)
+    assert_refused(twice, f"--from: {nvprof_file} is given twice")
+    (tmp_path / "link.csv").symlink_to(nvprof_file)
+    linked = run("profile", "--from", tmp_path / "link.csv", "--from", nvprof_file)
+    assert_refused(linked, f"--from: {tmp_path / 'link.csv'} and {nvprof_file} are one file")
+    assert_refused(run("profile", "--from", "-", "--from", "-"), "--from: - is given twice")
 
 
 def test_no_kernel_in_any_file_is_an_error(run, tmp_path):
@@ -365,10 +508,10 @@ def test_measured_stands_beside_predicted(run, gpu, tmp_path):
     assert heading == ("Global load efficiency measured by ncu (distinct bytes, as ncu counts).")
     assert mapping == f"Predicted for csr by the mapping gather: {MAPPINGS['gather']}"
     assert [line.split() for line in table[2:]] == [
-        "dense - 64x64x8 1 50.0 % 1 50.0 98.8 -".split(),
-        "dense - 64x64x8 8 50.0 % 1 52.0 98.8 -".split(),
-        "csr row-major 64x64x8 1 50.0 % 1 51.0 98.8 50.9".split(),
-        "csr row-major 64x64x8 8 50.0 % 1 53.0 98.8 95.8".split(),
+        "dense - 64x64x8 1 0.50 1 50.0 98.8 -".split(),
+        "dense - 64x64x8 8 0.50 1 52.0 98.8 -".split(),
+        "csr row-major 64x64x8 1 0.50 1 51.0 98.8 50.9".split(),
+        "csr row-major 64x64x8 8 0.50 1 53.0 98.8 95.8".split(),
     ]
     assert result.stderr.splitlines() == [
         f"Profiling 4 products (dense, csr) with {ncu}: about 0:19.",
@@ -470,11 +613,27 @@ def test_kernels_of_one_product_are_averaged_by_their_sectors(kernels, average):
         number=0, case=Case(rows=1, cols=1, batch=1, rate=0.0, group=1), contender="csr"
     )
     profiles = [
-        replace(
-            _launch(product).profile,
+        _launch(product).profile._replace(
             gld_efficiency_pct=percent,
             metrics={} if sectors is None else {"gld_transactions": sectors},
         )
         for percent, sectors in kernels
     ]
     assert tables.average_efficiency(profiles) == average
+
+
+def test_a_terminal_does_not_obey_the_names_of_others(tmp_path):
+    path = tmp_path / "ncu.csv"
+    path.write_text(NCU.replace("sgemm", "\x1b]0;pwned\x07k"))
+    command = [sys.executable, "-m", "gpuprune", "profile", "--from", str(path), "-q"]
+    for output_format in ("table", "markdown", "csv", "json"):
+        theirs, ours = pty.openpty()
+        done = subprocess.run([*command, "--format", output_format], stdout=ours)
+        os.close(ours)
+        shown = os.read(theirs, 1 << 16)
+        os.close(theirs)
+        assert done.returncode == 0
+        assert b"pwned" in shown
+        assert b"\x1b" not in shown
+    kept = subprocess.run([*command, "--format", "csv"], capture_output=True).stdout
+    assert b"\x1b]0;pwned\x07k" in kept

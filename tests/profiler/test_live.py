@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import stat
 import subprocess
@@ -18,6 +19,7 @@ from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli.profile import profile
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.command import Profiler
+from gpuprune.profiler.keeping import keep_file
 from gpuprune.profiler.live import estimate_s, profile_live
 from gpuprune.profiler.parse import read_report
 from gpuprune.profiler.target import Job, run
@@ -418,7 +420,11 @@ def test_kept_report_is_ncus_own_and_imported_once(play, tmp_path):
     ("name", "tool", "words"),
     [
         ("there.csv", "ncu", "is there already"),
-        ("missing/kept.csv", "ncu", "cannot write into"),
+        ("missing/kept.csv", "ncu", "there is no directory"),
+        ("there.csv/kept.csv", "ncu", "there is no directory"),
+        ("dangling.csv", "ncu", "is no regular file"),
+        ("tmp", "ncu", "is no regular file"),
+        ("k" * 300, "ncu", "File name too long"),
         ("kept.ncu-rep", "nvprof", "nvprof writes no .ncu-rep"),
     ],
 )
@@ -426,9 +432,58 @@ def test_file_that_cannot_be_kept_is_refused_before_anything_runs(
     play, tmp_path, name, tool, words
 ):
     (tmp_path / "there.csv").write_text("mine")
+    (tmp_path / "dangling.csv").symlink_to("nowhere")
     with pytest.raises(GpupruneError, match=words):
         profile_live(JOB, play("raise SystemExit(9)", tool=tool), METRICS, keep=tmp_path / name)
     assert (tmp_path / "there.csv").read_text() == "mine"
+
+
+def test_file_that_appears_during_the_run_is_not_written_over(play, folder, tmp_path):
+    keep = tmp_path / "kept.csv"
+    body = f"""
+        pathlib.Path({str(keep)!r}).write_text("somebody's")
+    """
+    capture = profile_live(JOB, play(NCU, body, EVERY_RANGE), METRICS, keep=keep)
+    assert keep.read_text() == "somebody's"
+    assert len(capture.launches) == 8
+    (saved,) = folder.iterdir()
+    assert stat.S_IMODE(saved.stat().st_mode) == 0o600
+    assert len(read_report(saved).kernels) == 8
+    assert str(capture.failure) == (
+        f"cannot write {keep}: File exists; the profiler's file is {saved}"
+    )
+
+
+def test_disk_that_fills_up_costs_neither_the_results_nor_the_profilers_file(
+    play, folder, tmp_path, monkeypatch
+):
+    keep = tmp_path / "kept.csv"
+    profiler = play(NCU, EVERY_RANGE)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    monkeypatch.setattr("gpuprune.profiler.live.keep_file", _with_little_room(keep_file))
+    capture = profile_live(JOB, profiler, METRICS, keep=keep)
+    assert resource.getrlimit(resource.RLIMIT_FSIZE) == before
+    assert len(capture.launches) == 8
+    assert not keep.exists()
+    (saved,) = folder.iterdir()
+    assert len(read_report(saved).kernels) == 8
+    assert str(capture.failure) == (
+        f"cannot write {keep}: the limit on the size of a file is reached; "
+        f"the profiler's file is {saved}"
+    )
+
+
+def test_run_that_broke_off_and_cannot_be_kept_says_both(play, tmp_path):
+    keep = tmp_path / "kept.csv"
+    body = f"""
+        pathlib.Path({str(keep)!r}).write_text("somebody's")
+        row(0, 0, "csrmm")
+        finish(9)
+    """
+    capture = profile_live(JOB, play(NCU, body), METRICS, keep=keep)
+    assert capture.failure is not None
+    assert "ncu ended with exit code 9" in str(capture.failure)
+    assert f"cannot write {keep}: File exists" in str(capture.failure)
 
 
 def test_work_lies_in_a_folder_that_only_this_user_enters(play, tmp_path):
@@ -484,6 +539,18 @@ def test_time_is_estimated_by_the_number_of_products():
         cold=False,
     )
     assert estimate_s(more) > estimate_s(JOB) > 0
+
+
+def _with_little_room(function):
+    def limited(*arguments):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        try:
+            return function(*arguments)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 def _wait_for(condition, seconds=30):

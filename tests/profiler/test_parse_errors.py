@@ -181,6 +181,12 @@ def test_a_captured_log_with_an_error_and_no_kernel_says_which(tmp_path, text, m
     [
         ("==PROF== Connected to process 7 (/opt/spmm)", "/opt/spmm"),
         ("==7== NVPROF is profiling process 7, command: ./spmm 64 8", "./spmm 64 8"),
+        (
+            "==7== NVPROF is profiling process 7, command: ./bob's program",
+            """'./bob'"'"'s' program""",
+        ),
+        ("==7== NVPROF is profiling process 7, command: ./a; $(reboot)", "'./a;' '$(reboot)'"),
+        ("==7== NVPROF is profiling process 7, command:  \n", "PROGRAM"),
         ("0.42", "PROGRAM"),
     ],
 )

@@ -161,6 +161,10 @@ def test_only_the_rule_on_global_loads_states_the_efficiency(text, stated):
         ("Memory Workload Analysis", "Memory Throughput", "", "dram__bytes.sum.per_s"),
         ("Occupancy", "Achieved Occupancy", "%", "sm__warps_active.avg.pct_of_peak"),
         ("GPU Speed Of Light", "SOL FB", "%", "SOL FB"),
+        ("GPU Speed Of Light", "SOL L2 Cache", "%", "lts__throughput.avg.pct_of_peak"),
+        ("GPU Speed Of Light", "SM Active Cycles", "cycle", "sm__cycles_active.avg"),
+        ("GPU Speed Of Light", "SM Frequency", "cycle/second", "SM Frequency"),
+        ("Occupancy", "Block Limit SM", "block", "launch__occupancy_limit_blocks"),
         ("Command line profiler metrics", L1_SECTORS, "sector", L1_SECTORS),
     ],
 )
@@ -193,17 +197,6 @@ def test_the_command_collects_both_efficiencies_unless_told_otherwise():
         "--csv", "--page", "raw", "--print-units", "base", "--metrics", L1_SECTORS,
         "--log-file", "l1.csv", "./spmm",
     ]  # fmt: skip
-
-
-def test_a_missing_efficiency_is_said_to_be_missing_with_the_command_that_collects_it():
-    known = a_kernel(**{f"{AVERAGE}ld.pct": 50.0})
-    assert notes([known, a_kernel()]) == ()  # another launch of it was measured
-    assert notes([known, a_kernel(kernel="other(int)"), a_kernel("nvprof", "third(int)")]) == (
-        'the load efficiency of "other(int)" is not in this file; collect it with: '
-        + collect_command("ncu"),
-        'the load efficiency of "third(int)" is not in this file; collect it with: '
-        + collect_command("nvprof"),
-    )
 
 
 def test_nvprofs_values_are_explained_where_they_surprise():

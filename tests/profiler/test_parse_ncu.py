@@ -53,6 +53,7 @@ def test_a_raw_page_in_scaled_units_is_read_in_base_units():
                 "gpu__time_duration.sum": 249216.0,
                 "smsp__cycles_elapsed.avg.per_second": 1725000000.0,
             },
+            "no_value": {f"{LOAD}.pct": "(!) nan", f"{STORE}.pct": "n/a"},
         },
     ]
     assert report.warnings == (
@@ -108,6 +109,7 @@ def test_a_details_page_keeps_labels_apart_and_reads_short_rows():
                 "l1tex__t_sector_hit_rate.pct": 98.03,
                 "launch__grid_size": 64.0,
             },
+            "no_value": {OCCUPANCY: "(!) n/a"},
         },
         {
             "kernel": "group_csr(const float *, int)",
@@ -143,7 +145,12 @@ def test_a_summary_has_the_least_the_greatest_and_the_average():
             "gld_min_pct": 12.5,
             "gld_max_pct": 100.0,
             "gld_definition": "ncu",
-            "metrics": {f"{LOAD}.pct": 62.75, "gpu__time_duration.sum": 2000.0},
+            "metrics": {
+                f"{LOAD}.pct": 62.75,
+                "gpu__time_duration.sum": 2000.0,
+                "gpu__time_duration.sum.min": 1000.0,
+                "gpu__time_duration.sum.max": 3000.0,
+            },
         },
         {
             **common,
@@ -172,6 +179,7 @@ def test_text_pages_with_a_date_are_read():
                 "l1tex__t_sectors_pipe_lsu_mem_global_op_ld.sum": 16777216.0,
                 f"{LOAD}.pct": 25.0,
             },
+            "no_value": {f"{STORE}.pct": "(!) n/a"},
         },
         {
             "kernel": "group_csr(const float *, const int *)",
@@ -231,7 +239,12 @@ def test_a_summary_as_text_has_its_device_above_the_kernels():
             "gld_min_pct": 56.59,
             "gld_max_pct": 72.29,
             "gld_definition": "ncu",
-            "metrics": {OCCUPANCY: 73.84, f"{LOAD}.pct": 64.43},
+            "metrics": {
+                OCCUPANCY: 73.84,
+                f"{OCCUPANCY}.min": 70.3,
+                f"{OCCUPANCY}.max": 78.18,
+                f"{LOAD}.pct": 64.43,
+            },
         },
         {
             "kernel": "group_csr(const float *, int)",
@@ -351,6 +364,60 @@ def test_numbers_that_nobody_can_read_are_named(tmp_path):
     report = read(tmp_path, text)
     assert dict(next(iter(report.kernels)).metrics) == {"c__d.sum": 4.0}
     assert report.warnings == (
-        "1 numbers can be read in two ways, or not in this file's locale, and were not taken "
+        "1 number can be read in two ways, or not in this file's locale, and was not taken "
         "(89.856): capture with LC_NUMERIC=C",
+    )
+
+
+HEADER = (
+    '"ID","Process ID","Process Name","Host Name","Kernel Name","Context","Stream","Block Size",'
+    '"Grid Size","Device","CC"'
+)
+ROW = '"0","1","p","127.0.0.1","k(int)","1","7","(32, 1, 1)","(1, 1, 1)","0","8.6"'
+
+
+def test_a_column_in_an_unknown_unit_is_not_taken_and_told_once(tmp_path):
+    text = (
+        f'{HEADER},"dram__bytes_read.sum","gpu__time_duration.sum","{LOAD}.pct"\n'
+        + '"",' * 11
+        + '"Mbyte/s","fortnight","%"\n'
+        + f'{ROW},"1.5","2.25","50"\n' * 2
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{f"{LOAD}.pct": 50.0}] * 2
+    assert report.warnings == (
+        '"Mbyte/s" is no known unit of dram__bytes_read.sum: not taken',
+        '"fortnight" is no known unit of gpu__time_duration.sum: not taken',
+    )
+
+
+def test_a_row_in_an_unknown_unit_is_not_taken(tmp_path):
+    text = (
+        f'{HEADER},"Section Name","Metric Name","Metric Unit","Metric Value"\n'
+        f'{ROW},"GPU Speed Of Light Throughput","Duration","Kbyte","5"\n'
+        f'{ROW},"Memory Workload Analysis","L2 Hit Rate","%","50"\n'
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{"lts__t_sector_hit_rate.pct": 50}]
+    assert report.warnings == ('"Kbyte" is no known unit of gpu__time_duration.sum: not taken',)
+
+
+def test_a_column_that_comes_again_with_another_value_is_told(tmp_path):
+    text = (
+        f'{HEADER},"{LOAD}.pct","{LOAD}.pct"\n' + '"",' * 11 + '"%","%"\n' + f'{ROW},"50","60"\n'
+    )
+    report = read(tmp_path, text)
+    assert [profile.metrics for profile in report.kernels] == [{f"{LOAD}.pct": 50.0}]
+    assert report.warnings == (
+        f"there are several columns {LOAD}.pct, of several values: the first is taken",
+    )
+
+
+def test_a_summary_that_contradicts_itself_is_not_taken(tmp_path):
+    text = (CAPTURES / "ncu_summary.csv").read_text().replace('"1.00","3.00"', '"3.00","1.00"')
+    report = read(tmp_path, text)
+    assert next(iter(report.kernels)).metrics == {f"{LOAD}.pct": 62.75}
+    assert report.warnings == (
+        'gpu__time_duration.sum of "csrmm(const float *, int)" contradicts itself: not taken '
+        "(minimum 3, maximum 1, average 2)",
     )

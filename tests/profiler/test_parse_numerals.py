@@ -4,8 +4,8 @@ from math import isnan
 
 import pytest
 
+from gpuprune.profiler.parse.ncu_units import ncu_factor
 from gpuprune.profiler.parse.numerals import Numerals
-from gpuprune.profiler.parse.quantities import ncu_factor
 
 
 def settled(cell):
@@ -97,29 +97,77 @@ def test_few_cells_are_remembered(monkeypatch):
     assert len(numerals) <= 3
 
 
+TIME = "gpu__time_duration.sum"
+BYTES = "dram__bytes_read.sum"
+SPEED = "dram__bytes_read.sum.per_second"
+CLOCK = "sm__cycles_elapsed.avg.per_second"
+COUNT = "smsp__inst_executed.sum"
+
+
 @pytest.mark.parametrize(
-    ("unit", "factor"),
+    ("metric", "unit", "factor"),
     [
-        ("", 1.0),
-        ("%", 1.0),
-        ("sector", 1.0),
-        ("sector/request", 1.0),
-        ("register/thread", 1.0),
-        ("ns", 1.0),
-        ("usecond", 1e3),
-        ("us", 1e3),
-        ("msecond", 1e6),
-        ("second", 1e9),
-        ("byte/second", 1.0),
-        ("Kbyte", 1e3),
-        ("Mbyte/s", 1e6),
-        ("Gbyte/second", 1e9),
-        ("cycle/nsecond", 1e9),
-        ("cycle/usecond", 1e6),
-        ("Ghz", 1e9),
-        ("Kbyte/block", 1e3),
-        ("furlong", 1.0),
+        (COUNT, "", 1.0),
+        (TIME, "", 1.0),
+        ("l1tex__t_sector_hit_rate.pct", "%", 1.0),
+        ("l1tex__t_sectors.sum", "sector", 1.0),
+        ("l1tex__t_sectors.avg", "sectors", 1.0),
+        ("smsp__branch_targets_threads_divergent", "branches", 1.0),
+        ("l1tex__average.ratio", "sector/request", 1.0),
+        ("launch__registers_per_thread", "register/thread", 1.0),
+        ("launch__shared_mem_per_block", "Kbyte/block", 1e3),
+        (COUNT, "Minst", 1e6),
+        (TIME, "ps", 1e-3),
+        (TIME, "psecond", 1e-3),
+        (TIME, "ns", 1.0),
+        (TIME, "usecond", 1e3),
+        (TIME, "us", 1e3),
+        (TIME, "\u00b5s", 1e3),
+        (TIME, "\u03bcs", 1e3),
+        (TIME, "msecond", 1e6),
+        (TIME, "second", 1e9),
+        (TIME, "minute", 60e9),
+        (TIME, "hour", 3600e9),
+        (BYTES, "Kbyte", 1e3),
+        (BYTES, "kbyte", 1e3),
+        (BYTES, "KB", 1e3),
+        (BYTES, "GB", 1e9),
+        (BYTES, "Ebyte", 1e18),
+        (BYTES, "KiB", 1024.0),
+        (BYTES, "Kibyte", 1024.0),
+        (BYTES, "Mibyte", 1048576.0),
+        (SPEED, "byte/second", 1.0),
+        (SPEED, "Mbyte/s", 1e6),
+        (SPEED, "Gbyte/second", 1e9),
+        (CLOCK, "cycle/nsecond", 1e9),
+        (CLOCK, "cycle/usecond", 1e6),
+        (CLOCK, "Ghz", 1e9),
     ],
 )
-def test_units_of_all_versions_have_their_factor(unit, factor):
-    assert ncu_factor(unit) == factor
+def test_units_of_all_versions_have_their_factor(metric, unit, factor):
+    assert ncu_factor(metric, unit) == factor
+
+
+@pytest.mark.parametrize(
+    ("metric", "unit"),
+    [
+        (TIME, "fortnight"),
+        (TIME, "mszcond"),
+        (TIME, "cycle"),
+        (TIME, "Kbyte"),
+        (TIME, "ms/s"),
+        (BYTES, "Mbyte/s"),
+        (BYTES, "Mbyue"),
+        (BYTES, "%"),
+        (BYTES, "Mis"),
+        (SPEED, "Mbyte"),
+        (SPEED, "Mbyte/"),
+        (SPEED, "Mbyte/cycle"),
+        (CLOCK, "Gcycle"),
+        (COUNT, "Iinst"),
+        (COUNT, "kfurlong"),
+        ("l1tex__t_sector_hit_rate.pct", "sector"),
+    ],
+)
+def test_a_unit_that_is_unknown_or_of_another_kind_has_no_factor(metric, unit):
+    assert isnan(ncu_factor(metric, unit))

@@ -40,7 +40,11 @@ def test_a_file_of_csv_tables_of_all_kinds_is_read_whole():
                 "gld_efficiency": 200.125,
                 "gst_efficiency": 100.0,
                 "dram_read_throughput": 1073741824.0,
+                "dram_read_throughput.min": 536870912.0,
+                "dram_read_throughput.max": 1610612736.0,
                 "dram_utilization": 3.0,
+                "dram_utilization.min": 2.0,
+                "dram_utilization.max": 4.0,
             },
         },
         {
@@ -96,6 +100,7 @@ def test_a_file_of_csv_tables_of_all_kinds_is_read_whole():
             "launch": 3,
             "gst_efficiency_pct": 100.0,
             "metrics": {"gst_efficiency": 100.0},
+            "no_value": {"gld_efficiency": "<INVALID>"},
         },
     ]
     assert report.warnings == (
@@ -121,9 +126,13 @@ def test_a_file_of_text_tables_of_all_kinds_is_read_whole():
             "metrics": {
                 "warps_launched": 128.0,
                 "dram_read_throughput": 268435456.0,
+                "dram_read_throughput.min": 0.0,
+                "dram_read_throughput.max": 536870912.0,
                 "gld_efficiency": 68.75,
                 "gst_efficiency": 100.0,
                 "dram_utilization": 2.0,
+                "dram_utilization.min": 1.0,
+                "dram_utilization.max": 4.0,
             },
         },
         {
@@ -228,7 +237,7 @@ def test_a_row_that_lacks_cells_is_told_and_the_table_goes_on(tmp_path, table, t
     assert report.warnings == ("rows of a table that are not whole were passed over",)
 
 
-def test_extremes_of_stores_and_occupancy_are_kept(tmp_path):
+def test_extremes_of_all_metrics_are_kept(tmp_path):
     rows = (
         '"V100 (0)","sgemm",3,"gst_efficiency","Store",25.0%,75.0%,50.0%\n'
         '"V100 (0)","sgemm",3,"achieved_occupancy","Occupancy",0.25,0.75,0.5\n'
@@ -243,6 +252,8 @@ def test_extremes_of_stores_and_occupancy_are_kept(tmp_path):
         "achieved_occupancy.min": 0.25,
         "achieved_occupancy.max": 0.75,
         "gld_transactions": 8.0,
+        "gld_transactions.min": 7.0,
+        "gld_transactions.max": 9.0,
     }
 
 
@@ -252,6 +263,40 @@ def test_a_row_of_a_text_trace_that_is_too_short_is_passed_over(tmp_path):
     short = "195.89ms  3.4072ms  (39063 1 1)  (256 1 1)  8\n"
     report = read(tmp_path, "".join([*lines[:at], short, *lines[at:]]))
     assert report == read_report(CAPTURES / "nvprof_tables.txt")
+
+
+def test_a_metric_in_an_unknown_unit_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Device","Kernel","Invocations","Metric Name","Metric Description","Min","Max","Avg"\n'
+        '"Tesla K20c (0)","k()",3,"dram_read_throughput","Read",1GB/s,2GC/s,1.5GB/s\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [{}]
+    assert report.warnings == (
+        'dram_read_throughput of "k()" cannot be read: 1GB/s, 2GC/s, 1.5GB/s',
+    )
+
+
+def test_a_column_in_a_unit_of_another_kind_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Start","Duration","Grid X","Size","Device","Name","gld_transactions (Loads)"\n'
+        's,MB,,MB,,,\n1.0,2.5,64,,"Tesla K20c (0)","k() [7]",12\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [{"gld_transactions": 12.0}]
+    assert report.warnings == ('"MB" is no known unit of duration: not taken',)
+
+
+def test_a_summary_in_a_unit_that_is_no_time_is_a_warning(tmp_path):
+    report = read(
+        tmp_path,
+        '"Type","Time(%)","Time","Calls","Avg","Min","Max","Name"\n'
+        ',%,ms,,KB,us,us,\n"GPU activities",99.0,3.5,2,1.75,1.5,2.0,"k()"\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [
+        {"duration_sum": 3.5e6, "duration_min": 1500.0, "duration_max": 2000.0}
+    ]
+    assert report.warnings == ('"KB" is no known unit of duration: not taken',)
 
 
 @pytest.mark.parametrize(
@@ -276,3 +321,36 @@ def test_a_row_of_a_text_trace_that_is_too_short_is_passed_over(tmp_path):
 )
 def test_values_carry_their_unit_in_the_cell_or_in_the_column(cell, unit, value):
     assert nvprof_value(cell, unit) == value
+
+
+def test_ends_that_contradict_each_other_are_not_taken(tmp_path):
+    rows = (
+        '"V100 (0)","sgemm",3,"gld_efficiency","Load",90.0%,10.0%,50.0%\n'
+        '"V100 (0)","sgemm",3,"gst_efficiency","Store",10.0%,20.0%,50.0%\n'
+        '"V100 (0)","sgemm",3,"gld_transactions","Load",7,9,8\n'
+    )
+    report = read(tmp_path, HEADER + rows)
+    (profile,) = report.kernels
+    assert profile.metrics == {
+        "gld_transactions": 8.0,
+        "gld_transactions.min": 7.0,
+        "gld_transactions.max": 9.0,
+    }
+    assert report.warnings == (
+        'gld_efficiency of "sgemm" contradicts itself: not taken '
+        "(minimum 90, maximum 10, average 50)",
+        'gst_efficiency of "sgemm" contradicts itself: not taken '
+        "(minimum 10, maximum 20, average 50)",
+    )
+
+
+def test_a_column_that_comes_again_with_another_value_is_told(tmp_path):
+    report = read(
+        tmp_path,
+        '"Device","Kernel","gld_efficiency (Load)","gld_efficiency (Load)","a (A)","a (A)"\n'
+        '"V100 (0)","sgemm",50.0%,60.0%,7,7\n',
+    )
+    assert [profile.metrics for profile in report.kernels] == [{"gld_efficiency": 50.0, "a": 7.0}]
+    assert report.warnings == (
+        "there are several columns gld_efficiency, of several values: the first is taken",
+    )

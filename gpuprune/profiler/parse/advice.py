@@ -1,9 +1,10 @@
 """What a user should know about the values read, and how to collect the missing ones."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 from gpuprune.profiler.parse.metrics import (
     AVERAGE_BYTES,
+    BESIDE_EFFICIENCY,
     COMBINED,
     TMA_LOADS,
     leaves_out_async,
@@ -52,7 +53,7 @@ class Remarks:
         """Begin with no kernel, of a file or of a live run."""
         self._is_live = is_live
         self._known: set[str] = set()
-        self._unknown: dict[str, set[str]] = {tool: set() for tool in _COMMANDS}
+        self._unknown: set[str] = set()
         self._read_only: set[str] = set()
         self._definitions: set[str] = set()
         self._shared = False
@@ -63,13 +64,13 @@ class Remarks:
     def look_at(self, profile: KernelProfile) -> None:
         """Take one more kernel into account."""
         kernel, efficiency = profile.kernel, profile.gld_efficiency_pct
-        if efficiency is None:
-            self._unknown[profile.tool].add(kernel)
-        else:
-            self._known.add(kernel)
+        if efficiency is not None:
             self._definitions.add(profile.tool)
+        if self._is_live:
+            (self._unknown if efficiency is None else self._known).add(kernel)
         if profile.tool == "ncu":
-            self._look_at_coverage(kernel, profile.metrics, stated=efficiency is not None)
+            if not profile.metrics.keys().isdisjoint(BESIDE_EFFICIENCY):
+                self._look_at_coverage(kernel, profile.metrics, stated=efficiency is not None)
         elif efficiency == 0:
             self._read_only.add(kernel)
         elif efficiency is not None and efficiency > 100:
@@ -78,21 +79,15 @@ class Remarks:
     def lines(self) -> tuple[str, ...]:
         """Say it, a sentence or two each."""
         lines = []
-        for tool, kernels in self._unknown.items():
-            unknown = kernels - self._known
-            if unknown and self._is_live:
-                lines.append(
-                    f"{tool} gave no load efficiency of {_some(unknown)}, though it was asked to"
-                )
-            elif unknown:
-                lines.append(
-                    f"the load efficiency of {_some(unknown)} is not in this file; "
-                    f"collect it with: {collect_command(tool)}"
-                )
+        if unknown := self._unknown - self._known:
+            lines.append(
+                f"no load efficiency was collected of {some_kernels(unknown)}, though the "
+                "profiler was asked to"
+            )
         if self._read_only:
             lines.append(
-                f"0 % for {_some(self._read_only)}: the loads, if any, took the read-only path, "
-                "which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
+                f"0 % for {some_kernels(self._read_only)}: the loads, if any, took the read-only "
+                "path, which gld_efficiency does not count (see nvprof's nc_gld_efficiency)"
             )
         if self._shared:
             lines.append(
@@ -118,23 +113,25 @@ class Remarks:
     def _coverage_lines(self) -> Iterator[str]:
         if self._by_tma:
             yield (
-                f"besides, {_some(self._by_tma)} loaded by TMA: the load efficiency covers the "
-                "other loads only"
+                f"besides, {some_kernels(self._by_tma)} loaded by TMA: the load efficiency covers "
+                "the other loads only"
             )
         if self._by_async:
             yield (
-                f"besides, {_some(self._by_async)} loaded by cp.async: the load efficiency covers "
-                f"the other loads only; collect both with: {collect_command('ncu', COMBINED)}"
+                f"besides, {some_kernels(self._by_async)} loaded by cp.async: the load efficiency "
+                "covers the other loads only; collect both with: "
+                f"{collect_command('ncu', COMBINED)}"
             )
         if self._covered:
             yield (
-                f"the load efficiency of {_some(set(self._covered))} covers only "
+                f"the load efficiency of {some_kernels(set(self._covered))} covers only "
                 f"{min(self._covered.values()):.1f} % of the sectors loaded; cp.async or TMA "
                 "brought the others"
             )
 
 
-def _some(kernels: set[str]) -> str:
+def some_kernels(kernels: Collection[str]) -> str:
+    """Name a kernel, or count several."""
     if len(kernels) > 1:
         return f"{len(kernels)} kernels"
     name = next(iter(kernels))

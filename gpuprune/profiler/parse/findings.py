@@ -2,21 +2,25 @@
 
 from array import array
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan
 from typing import Protocol
 
 from gpuprune.profiler.parse.metrics import (
+    EFFICIENCIES,
     RANGED,
+    SHOWN,
     is_combined,
     load_efficiency,
     store_efficiency,
 )
+from gpuprune.profiler.parse.ncu_units import ncu_factor
 from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.quantities import scaled
-from gpuprune.profiler.parse.records import KernelProfile
+from gpuprune.profiler.parse.records import NOTHING, KernelProfile
 
+_ROUNDING = 1e-3  # of what is added up to an average, relative
 NOT_WHOLE = "rows of a table that are not whole were passed over"
 
 
@@ -30,40 +34,59 @@ class Draft:
     launch: int | None = None
     invocations: int | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    lows: dict[str, float] | None = None
-    highs: dict[str, float] | None = None
+    ends: dict[str, tuple[float, float]] | None = None  # least and most, of those in RANGED
+    no_value: dict[str, str] | None = None
     stated_pct: float | None = None  # load efficiency in the words of a rule of ncu, rounded
 
     def add(
         self, name: str, value: float, low: float | None = None, high: float | None = None
     ) -> None:
-        """Keep a value; of a name that comes twice, the first."""
-        self.metrics.setdefault(name, value)
-        if low is not None and high is not None and name in RANGED:
-            self.lows, self.highs = self.lows or {}, self.highs or {}
-            self.lows.setdefault(name, low)
-            self.highs.setdefault(name, high)
+        """Keep a value, and its ends where they differ; of a name that comes twice, the first.
+
+        The ends of the load efficiency are fields of the record, those of others are metrics.
+        """
+        if name in self.metrics:
+            return
+        self.metrics[name] = value
+        if low is not None and high is not None:
+            if name in RANGED:
+                self.ends = self.ends or {}
+                self.ends[name] = (low, high)
+            elif low != high:
+                self.metrics[f"{name}.min"], self.metrics[f"{name}.max"] = low, high
 
     def add_scaled(
         self, name: str, factor: float, values: Sequence[float], other: str | None = None
-    ) -> None:
-        """Keep a value of ncu, or its average, minimum and maximum; NaN is no value.
+    ) -> bool:
+        """Keep a value of ncu, or its average, minimum and maximum; False if one is none.
 
         `other` names it where the same label stands for another value in another section.
         """
-        products = [scaled(value, factor) for value in values]
-        if all(map(isfinite, products)):
-            is_another = self.metrics.get(name, products[0]) != products[0]
-            self.add(other if other and is_another else name, *products)
+        products = values if factor == 1 else [scaled(value, factor) for value in values]
+        if not all(map(isfinite, products)):
+            return False
+        is_another = self.metrics.get(name, products[0]) != products[0]
+        self.add(other if other and is_another else name, *products)
+        return True
+
+    def lacks(self, name: str, said: str) -> None:
+        """Note what stands in the place of a value that is shown, of a name that has none."""
+        if name in SHOWN:
+            self.no_value = self.no_value or {}
+            self.no_value.setdefault(name, said)
 
     def finish(self) -> KernelProfile:
         """Compute the efficiencies and close the record."""
         # Of loads by LDG and by LDGSTS together, the ends do not follow from those of each.
-        ends = (None, None) if is_combined(self.metrics) else (self.lows, self.highs)
-        low, high = (load_efficiency(values) if values else None for values in ends)
+        low = high = None
+        if self.ends and not is_combined(self.metrics):
+            low, high = (
+                load_efficiency({name: ends[at] for name, ends in self.ends.items()})
+                for at in (0, 1)
+            )
         return _profile(
             *(self.kernel, self.tool, self.device, self.launch, self.invocations),
-            *(self.metrics, low, high),
+            *(self.metrics, self.no_value or NOTHING, low, high),
         )
 
 
@@ -73,17 +96,29 @@ class Launches:
     A row takes eight bytes a number: of a million launches, records would fill gigabytes.
     """
 
-    def __init__(self, tool: str, metrics: Iterable[str]) -> None:
+    def __init__(self, tool: str, metrics: Sequence[str]) -> None:
         """Begin without a launch, with the names of the columns."""
         self._tool = tool
-        self._metrics = tuple(metrics)
+        self._metrics = metrics
+        self._shown = [(at, name) for at, name in enumerate(metrics) if name in SHOWN]
         self._kernels: list[str] = []
         self._devices: list[str | None] = []
         self._numbers = array("q")
         self._values = array("d")  # (launches, metrics), NaN where there is none
+        self._no_value: dict[int, dict[str, str]] = {}  # by launch, what stands there instead
 
-    def add(self, kernel: str, device: str | None, number: int, values: Iterable[float]) -> None:
-        """Keep a launch with a value for each column."""
+    def add(
+        self,
+        kernel: str,
+        device: str | None,
+        number: int,
+        values: Sequence[float],
+        cells: Sequence[str],
+    ) -> None:
+        """Keep a launch with a value for each column, and the cells that they were read from."""
+        for at, name in self._shown:
+            if values[at] != values[at] and cells[at].strip():
+                self._no_value.setdefault(len(self._kernels), {})[name] = cells[at]
         self._kernels.append(kernel)
         self._devices.append(device)
         self._numbers.append(number)
@@ -93,12 +128,20 @@ class Launches:
         return len(self._kernels)
 
     def __iter__(self) -> Iterator[KernelProfile]:
-        names, width, values = self._metrics, len(self._metrics), self._values
+        names, width = self._metrics, len(self._metrics)
+        speaks = not EFFICIENCIES.isdisjoint(names)  # of load and store efficiency
         identities = zip(self._kernels, self._devices, self._numbers, strict=True)
         for at, (kernel, device, number) in enumerate(identities):
-            row = zip(names, values[at * width : (at + 1) * width], strict=True)
-            metrics = {name: value for name, value in row if value == value}
-            yield _profile(kernel, self._tool, device, number, None, metrics)
+            values = self._values[at * width : (at + 1) * width]
+            metrics = dict(zip(names, values, strict=True))
+            if isnan(sum(values)):
+                metrics = {name: value for name, value in metrics.items() if value == value}
+            no_value = self._no_value.get(at, NOTHING)
+            if speaks:
+                yield _profile(kernel, self._tool, device, number, None, metrics, no_value)
+            else:
+                identity = kernel, self._tool, device, number, None
+                yield KernelProfile(*identity, *(None,) * 5, metrics, no_value)
 
 
 class Kernels(Collection[KernelProfile]):
@@ -133,6 +176,18 @@ class Table(Protocol):
         ...
 
 
+def repeats(names: Sequence[str], places: Sequence[int]) -> list[tuple[str, int, int]]:
+    """Find the names that come again in a header, each with its first place and this one."""
+    first: dict[str, int] = {}
+    for name, at in zip(names, places, strict=True):
+        first.setdefault(name, at)
+    return [
+        (name, first[name], at)
+        for name, at in zip(names, places, strict=True)
+        if first[name] != at
+    ]
+
+
 class Findings:
     """The kernels of a file so far, in its order, and what went wrong on the way."""
 
@@ -154,6 +209,45 @@ class Findings:
         """Share the text of a kernel's name among its many launches."""
         return self._names.setdefault(kernel, kernel)
 
+    def factor(self, metric: str, unit: str) -> float:
+        """Say what a unit is in base units; NaN, with a warning, if it is none of its metric."""
+        factor = ncu_factor(metric, unit)
+        if factor != factor:  # NaN, at the price of no call
+            self.warnings[f'"{unit}" is no known unit of {metric}: not taken'] += 1
+        return factor
+
+    def add_scaled(
+        self, draft: Draft, name: str, unit: str, values: Sequence[float], other: str | None = None
+    ) -> bool:
+        """Keep a value of ncu, or its average, minimum and maximum; False if it was not taken.
+
+        `other` names it where the same label stands for another value in another section.
+        """
+        if len(values) == 3 and self.contradict(draft.kernel, name, *values):
+            return False
+        return draft.add_scaled(name, self.factor(name, unit), values, other)
+
+    def contradict(self, kernel: str, name: str, average: float, low: float, high: float) -> bool:
+        """Warn of an average that does not lie between its ends; printing rounds all alike."""
+        slack = _ROUNDING * max(abs(low), abs(high))
+        if not (low > high + slack or average > high + slack or average < low - slack):
+            return False
+        self.warnings[
+            f'{name} of "{kernel}" contradicts itself: not taken '
+            f"(minimum {low:g}, maximum {high:g}, average {average:g})"
+        ] += 1
+        return True
+
+    def warn_of_repeats(
+        self, repeats: Sequence[tuple[str, int, int]], cells: Sequence[str]
+    ) -> None:
+        """Warn of columns of one name, at two places of a row, that hold two values."""
+        for name, first, again in repeats:
+            if cells[first] != cells[again]:
+                self.warnings[
+                    f"there are several columns {name}, of several values: the first is taken"
+                ] += 1
+
     def next_launch(self) -> int:
         """Count a launch where the tool prints no number for it."""
         self._launches += 1
@@ -168,7 +262,7 @@ class Findings:
             self.parts.append([draft])
         return draft
 
-    def begin_launches(self, tool: str, metrics: Iterable[str]) -> Launches:
+    def begin_launches(self, tool: str, metrics: Sequence[str]) -> Launches:
         """Put a table of launches at the end of the list."""
         launches = Launches(tool, metrics)
         self.parts.append(launches)
@@ -176,6 +270,7 @@ class Findings:
 
     def finish(self) -> Kernels:
         """Close all records."""
+        self.drafts.clear()
         for part in self.parts:
             for kernel in part if isinstance(part, list) else ():
                 if kernel.stated_pct is not None:
@@ -197,21 +292,15 @@ def _profile(
     launch: int | None,
     invocations: int | None,
     metrics: dict[str, float],
+    no_value: Mapping[str, str],
     low: float | None = None,
     high: float | None = None,
 ) -> KernelProfile:
     """Make the record of a kernel from its metrics: the efficiencies follow from them."""
-    efficiency = load_efficiency(metrics)
-    return KernelProfile(
-        kernel=kernel,
-        tool=tool,
-        device=device,
-        launch=launch,
-        invocations=invocations,
-        gld_efficiency_pct=efficiency,
-        gld_min_pct=low,
-        gld_max_pct=high,
-        gld_definition=None if efficiency is None else tool,
-        gst_efficiency_pct=store_efficiency(metrics),
-        metrics=metrics,
-    )
+    load = load_efficiency(metrics)
+    definition = None if load is None else tool
+    store = store_efficiency(metrics)
+    return KernelProfile(  # by place, as names take half as long again
+        kernel, tool, device, launch, invocations,
+        load, low, high, definition, store, metrics, no_value,
+    )  # fmt: skip

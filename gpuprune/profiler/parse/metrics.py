@@ -1,7 +1,7 @@
 """What the metrics are called, and the load efficiency that follows from them."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 
 SECTOR_BYTES = 32
@@ -17,7 +17,7 @@ TMA_LOADS = "smsp__inst_executed_op_tma_ld.sum"
 COMBINED = tuple(f"{name}{op}.sum" for name in (_BYTES, _SECTORS) for op in ("ld", "ldgsts"))
 
 # Whatever tells that a kernel loads by cp.async: instructions, sectors, requests.
-_ASYNC_LOADS = (
+_ASYNC_LOADS = {
     f"{_BYTES}ldgsts.sum",
     f"{_SECTORS}ldgsts.sum",
     "smsp__inst_executed_op_ldgsts.sum",
@@ -26,7 +26,7 @@ _ASYNC_LOADS = (
     "sm__sass_l1tex_t_requests_pipe_lsu_mem_global_op_ldgsts.sum",
     f"{AVERAGE_BYTES}ldgsts.ratio",
     f"{AVERAGE_BYTES}ldgsts.pct",
-)
+}
 
 # nvprof's own, then ncu's percentage, ratio and largest ratio, and the ratio's two components.
 _EFFICIENCY = {
@@ -64,28 +64,72 @@ QUANTITIES: Mapping[str, tuple[tuple[str, float], ...]] = {
     "duration_ns": (("gpu__time_duration.sum", 1.0), ("duration", 1.0)),
 }
 
-# The labels of ncu's sections that have meant the same metric in all versions. "Elapsed Cycles"
-# and "SM Frequency", for example, have not: they stay as printed.
+EFFICIENCIES = frozenset(name for names in _EFFICIENCY.values() for name in names)
+
+# All that is shown of a kernel follows from these.
+SHOWN = EFFICIENCIES.union(name for names in QUANTITIES.values() for name, _ in names)
+
+# What people are told of a kernel, and the metrics that each figure follows from.
+FIGURES: Mapping[str, Sequence[str]] = {
+    "load efficiency": _EFFICIENCY["ld"],
+    "store efficiency": _EFFICIENCY["st"],
+    "sectors": tuple(dict(QUANTITIES["sectors"])),
+    "requests": tuple(dict(QUANTITIES["requests"])),
+    "L1 hit rate": tuple(dict(QUANTITIES["l1_hit_pct"])),
+    "L2 hit rate": tuple(dict(QUANTITIES["l2_hit_pct"])),
+    "DRAM bytes read": tuple(dict(QUANTITIES["dram_read_bytes"])),
+    "occupancy": tuple(dict(QUANTITIES["occupancy_pct"])),
+    "duration": tuple(dict(QUANTITIES["duration_ns"])),
+}
+
+# What says how much of the loads the load efficiency is of.
+BESIDE_EFFICIENCY = _ASYNC_LOADS | {TMA_LOADS, _L1_LOAD_SECTORS}
+
+_THROUGHPUT_SHARE = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
+_SM_SHARE = "sm__throughput.avg.pct_of_peak_sustained_elapsed"
+_L1_SHARE = "l1tex__throughput.avg.pct_of_peak_sustained_active"
+_L2_SHARE = "lts__throughput.avg.pct_of_peak_sustained_elapsed"
+
+# The labels that ncu's section files give to one metric in all versions; the first four are of
+# 2019 to 2021. "Elapsed Cycles", "SM Frequency" and "SOL DRAM", for example, have been
+# several metrics: they stay as printed.
 _LABELS = {
-    "Duration": "gpu__time_duration.sum",
+    "Memory [%]": _THROUGHPUT_SHARE,
+    "SM [%]": _SM_SHARE,
+    "SOL L1/TEX Cache": _L1_SHARE,
+    "SOL L2 Cache": _L2_SHARE,
+    "Compute (SM) Throughput": _SM_SHARE,
+    "L1/TEX Cache Throughput": _L1_SHARE,
+    "L2 Cache Throughput": _L2_SHARE,
     "DRAM Throughput": "gpu__dram_throughput.avg.pct_of_peak_sustained_elapsed",
+    "DRAM Frequency": "dram__cycles_elapsed.avg.per_second",
+    "Duration": "gpu__time_duration.sum",
+    "SM Active Cycles": "sm__cycles_active.avg",
     "L1/TEX Hit Rate": "l1tex__t_sector_hit_rate.pct",
     "L2 Hit Rate": "lts__t_sector_hit_rate.pct",
     "Achieved Occupancy": "sm__warps_active.avg.pct_of_peak_sustained_active",
     "Achieved Active Warps Per SM": "sm__warps_active.avg.per_cycle_active",
     "Theoretical Occupancy": "sm__maximum_warps_per_active_cycle_pct",
+    "Theoretical Active Warps per SM": "sm__maximum_warps_avg_per_active_cycle",
+    "Block Limit SM": "launch__occupancy_limit_blocks",
+    "Block Limit Registers": "launch__occupancy_limit_registers",
+    "Block Limit Shared Mem": "launch__occupancy_limit_shared_mem",
+    "Block Limit Warps": "launch__occupancy_limit_warps",
     "Registers Per Thread": "launch__registers_per_thread",
+    "Shared Memory Configuration Size": "launch__shared_mem_config_size",
+    "Driver Shared Memory Per Block": "launch__shared_mem_per_block_driver",
+    "Dynamic Shared Memory Per Block": "launch__shared_mem_per_block_dynamic",
+    "Static Shared Memory Per Block": "launch__shared_mem_per_block_static",
     "Block Size": "launch__block_size",
     "Grid Size": "launch__grid_size",
     "Threads": "launch__thread_count",
     "Waves Per SM": "launch__waves_per_multiprocessor",
 }
-_THROUGHPUT_SHARE = "gpu__compute_memory_throughput.avg.pct_of_peak_sustained_elapsed"
 _THROUGHPUT = "dram__bytes.sum.per_second"
 
 # The same rule speaks of stores, and of loads from L2 ("sectors missed in L1TEX").
 _RULE = re.compile(
-    r"access pattern for global loads (?!from L2).{0,120}?only ([0-9]+(?:[.,][0-9]+)?)"
+    r"access pattern for global loads (?!from L2).{0,120}?only ([0-9]{1,2}(?:[.,][0-9]+)?)"
     r" of the 32 bytes transmitted per sector are utilized",
     re.DOTALL,
 )
@@ -122,6 +166,26 @@ def store_efficiency(metrics: Mapping[str, float]) -> float | None:
     return _efficiency(metrics, "st")
 
 
+def has_figure(metrics: Collection[str], name: str) -> bool:
+    """Say whether one of `FIGURES` follows from metrics, if only they have a value."""
+    if name not in ("load efficiency", "store efficiency"):
+        return any(form in metrics for form in FIGURES[name])
+    *stated, _, asked, sectors = FIGURES[name]
+    return any(form in metrics for form in stated) or (asked in metrics and sectors in metrics)
+
+
+def why_no_value(
+    metrics: Mapping[str, float], no_value: Mapping[str, str], name: str
+) -> str | None:
+    """Say why one of `FIGURES` that a file speaks of has no value; None if it does not."""
+    for form in FIGURES[name]:
+        if form in no_value:
+            return f'the file says "{no_value[form]}"'
+    if not has_figure(metrics, name):
+        return None
+    return "0 of 0 sectors" if metrics.get(FIGURES[name][-1]) == 0 else "its numbers make none"
+
+
 def load_coverage(metrics: Mapping[str, float]) -> float | None:
     """Compute the share of all loaded sectors that `load_efficiency` speaks for, in percent.
 
@@ -143,8 +207,8 @@ def is_combined(metrics: Mapping[str, float]) -> bool:
 
 def leaves_out_async(metrics: Mapping[str, float]) -> bool:
     """Say whether the kernel loads by cp.async, and `load_efficiency` does not count that."""
-    loads = any(metrics.get(name, 0.0) > 0 for name in _ASYNC_LOADS)
-    return loads and not is_combined(metrics)
+    told = metrics.keys() & _ASYNC_LOADS
+    return any(metrics[name] > 0 for name in told) and not is_combined(metrics)
 
 
 def efficiency_in_rule(text: str) -> float | None:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import isfinite, nan
 
-from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table
-from gpuprune.profiler.parse.lines import split_cells
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Draft, Findings, Table, repeats
+from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
-from gpuprune.profiler.parse.numerals import counted
-from gpuprune.profiler.parse.quantities import ncu_factor, scaled
+from gpuprune.profiler.parse.numerals import Columns, counted
+from gpuprune.profiler.parse.quantities import scaled
 
 # The columns before the metrics of a raw page; the last are those of NVTX ranges.
 _IDENTITY = re.compile(
@@ -54,10 +54,18 @@ class _Launches:
             for column, at in self._at.items()
             if at >= self._first and not column.startswith(_OF_THE_DEVICE)
         ]
+        self._id, self._kernel = self._at["ID"], self._at["Kernel Name"]
         self._kept = [at for _, at in columns]
-        self._device_at = [self._at.get(column) for column in (_DEVICE_NAME, "Device", "CC")]
+        own = range(self._first, self._width)
+        self._repeats = repeats(header[self._first :], own)
+        self._cells = picker(self._kept)
+        # A column that is missing lies behind the last, where a blank is put.
+        device_columns = (_DEVICE_NAME, "Device", "CC")
+        self._device = picker([self._at.get(column, self._width) for column in device_columns])
+        self._numbers = Columns(len(columns), findings.numerals)
         self._scaled: list[tuple[int, float]] = []
-        self._launches = findings.begin_launches("ncu", [column for column, _ in columns])
+        self._metrics = [column for column, _ in columns]
+        self._launches = findings.begin_launches("ncu", self._metrics)
 
     def take(self, line: str) -> bool:
         if not line.startswith('"'):
@@ -66,25 +74,26 @@ class _Launches:
         if len(cells) != self._width:
             self._findings.warnings[NOT_WHOLE] += 1
             return True
-        launch = counted(cells[self._at["ID"]])
+        launch = counted(cells[self._id])
         if launch is not None:
             self._add(launch, cells)
-        elif not cells[self._at["ID"]]:
-            factors = enumerate(ncu_factor(cells[at]) for at in self._kept)
+        elif not cells[self._id]:
+            units = zip(self._metrics, self._cells(cells), strict=True)
+            factors = enumerate(self._findings.factor(metric, unit) for metric, unit in units)
             self._scaled = [(at, factor) for at, factor in factors if factor != 1]
         return True
 
     def _add(self, launch: int, cells: list[str]) -> None:
-        numerals = self._findings.numerals
-        values = [numerals[cells[at]] for at in self._kept]
+        self._findings.warn_of_repeats(self._repeats, cells)
+        own = self._cells(cells)
+        values = self._numbers.read(own)
         for at, factor in self._scaled:
             product = scaled(values[at], factor)
             values[at] = product if isfinite(product) else nan
-        kernel = self._findings.name(cells[self._at["Kernel Name"]])
-        self._launches.add(kernel, self._device(cells), launch, values)
-
-    def _device(self, cells: list[str]) -> str | None:
-        return device_label(*("" if at is None else cells[at] for at in self._device_at))
+        kernel = self._findings.name(cells[self._kernel])
+        cells.append("")
+        device = device_label(*self._device(cells))
+        self._launches.add(kernel, device, launch, values, own)
 
 
 class _Metrics:
@@ -100,11 +109,15 @@ class _Metrics:
             """Say where the columns are; those that are missing lie behind the last, blank."""
             return [at.get(column, self._width) for column in columns]
 
-        self._identity = places("ID", "Process ID", "Invocations")
-        self._labels = places("Kernel Name", "Device", "CC")
-        self._metric = places("Metric Name", "Metric Unit", "Section Name", "Rule Description")
-        self._values = places(
-            *(("Metric Value",) if "Metric Value" in at else ("Average", "Minimum", "Maximum"))
+        self._identity = picker(places("ID", "Process ID", "Invocations"))
+        self._labels = picker(places("Kernel Name", "Device", "CC"))
+        self._metric = picker(
+            places("Metric Name", "Metric Unit", "Section Name", "Rule Description")
+        )
+        self._values = picker(
+            places(
+                *(("Metric Value",) if "Metric Value" in at else ("Average", "Minimum", "Maximum"))
+            )
         )
         self._grouping = slice(at.get("Section Name", at["Metric Name"]))
 
@@ -124,14 +137,14 @@ class _Metrics:
 
     def _draft(self, cells: list[str]) -> Draft | None:
         """Find the record of a row's launch, or of its group of launches in a summary."""
-        number, process, times = (cells[at] for at in self._identity)
+        number, process, times = self._identity(cells)
         launch, invocations = counted(number), counted(times)
         if launch is None and invocations is None:
             return None
         identity = tuple(cells[self._grouping]) if launch is None else (process, launch)
         draft = self._findings.drafts.get((self._table, identity))
         if draft is None:
-            kernel, index, capability = (cells[at] for at in self._labels)
+            kernel, index, capability = self._labels(cells)
             draft = Draft(
                 kernel=self._findings.name(kernel or "(all kernels)"),
                 tool="ncu",
@@ -143,11 +156,19 @@ class _Metrics:
         return draft
 
     def _add(self, draft: Draft, cells: list[str]) -> None:
-        label, unit, section, rule = (cells[at] for at in self._metric)
+        label, unit, section, rule = self._metric(cells)
         if label:
-            name = self._findings.name(metric_name(section, label, unit))
-            values = [self._findings.numerals[cells[at]] for at in self._values]
-            other = f"{section}: {label} [{unit}]" if section else None
-            draft.add_scaled(name, ncu_factor(unit), values, other)
+            name, other = _read_label(section, label, unit)
+            shown = self._values(cells)
+            values = [self._findings.numerals[cell] for cell in shown]
+            if not self._findings.add_scaled(draft, name, unit, values, other):
+                draft.lacks(name, shown[0])
         elif (stated := efficiency_in_rule(rule)) is not None:
             draft.stated_pct = stated
+
+
+@lru_cache(maxsize=4096)
+def _read_label(section: str, label: str, unit: str) -> tuple[str, str | None]:
+    """Give a label's metric, and the name of another value of it."""
+    other = f"{section}: {label} [{unit}]" if section else None
+    return metric_name(section, label, unit), other

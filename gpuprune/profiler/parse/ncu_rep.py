@@ -20,7 +20,6 @@ from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.metrics import efficiency_in_rule
 from gpuprune.profiler.parse.ncu_csv import device_label
-from gpuprune.profiler.parse.quantities import ncu_factor
 from gpuprune.profiler.tools import find_tool
 
 MAGIC = b"NVR\0"
@@ -132,8 +131,7 @@ def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:
     values = dumped["values"]
     for name, value in values.items():
         if isinstance(value, float) and not name.startswith(_OF_THE_DEVICE):
-            factor = ncu_factor(dumped["units"][name])
-            draft.add_scaled(findings.name(name), factor, [value])
+            findings.add_scaled(draft, findings.name(name), dumped["units"][name], [value])
     if not draft.metrics:
         findings.warnings["the report is damaged: kernels without a metric were passed over"] += 1
         return

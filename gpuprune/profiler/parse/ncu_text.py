@@ -6,7 +6,6 @@ from gpuprune.profiler.parse.findings import Draft, Findings, Table
 from gpuprune.profiler.parse.metrics import efficiency_in_rule, metric_name
 from gpuprune.profiler.parse.ncu_csv import device_label
 from gpuprune.profiler.parse.numerals import counted
-from gpuprune.profiler.parse.quantities import ncu_factor
 
 MAX_LINE = 20_000  # characters; the names of templates are long
 MAX_PROSE = 1_000  # characters of a rule's text, which goes over several lines
@@ -109,14 +108,15 @@ class Page:
         cells = self._cells(line)
         if self._name is None or len(cells) not in (3, 5):
             return False
-        name = metric_name(self._section, cells[0], cells[1])
+        name = self._findings.name(metric_name(self._section, cells[0], cells[1]))
         values = [self._findings.numerals[cell] for cell in cells[2:]]
         if len(values) == 3:
             low, high, average = values
             values = [average, low, high]
         other = f"{self._section}: {cells[0]} [{cells[1]}]"
         draft = self._open_draft()
-        draft.add_scaled(self._findings.name(name), ncu_factor(cells[1]), values, other)
+        if not self._findings.add_scaled(draft, name, cells[1], values, other):
+            draft.lacks(name, cells[-1])
         return True
 
     def _cells(self, line: str) -> list[str]:

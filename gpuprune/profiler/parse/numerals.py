@@ -1,14 +1,18 @@
 """Numbers as the profilers print them: nvprof in the C locale, ncu in the user's."""
 
 import re
+from collections.abc import Sequence
+from contextlib import suppress
 from math import isfinite, nan
+
+from gpuprune.profiler.parse.lines import picker
 
 MAX_REMEMBERED = 100_000  # cells; a raw page repeats few texts often
 NCU_DECIMALS = (2, 6)  # as every version seen prints them
 MAX_DIGITS = 18  # of a count: 64 bits
 
 _GROUP_MARKS = "'\u2019 \u00a0\u202f"  # de_CH and fr_FR, as libc and libstdc++ spell them
-_PLAIN = re.compile(r"-?[0-9]+\.[0-9]+")
+_PLAIN = re.compile(r"-?[0-9]{1,300}\.[0-9]+")  # none of these is infinite
 _PATTERNS = {
     decimal: re.compile(
         rf"-?(?:[0-9]+|[1-9][0-9]{{0,2}}(?:([{group}{_GROUP_MARKS}])[0-9]{{3}}(?:\1[0-9]{{3}})*))"
@@ -39,18 +43,18 @@ class Numerals(dict[str, float]):
         self.unread: set[str] = set()  # cells that hold a number, but nobody knows which
 
     def __missing__(self, cell: str) -> float:
-        value = self._read(cell)
+        if (cell.isdecimal() and len(cell) <= MAX_DIGITS and cell.isascii()) or (
+            self.decimal == "." and _PLAIN.fullmatch(cell)
+        ):
+            value = float(cell)
+        else:
+            value = self._read(cell)
         if len(self) >= MAX_REMEMBERED:
             self.clear()
         self[cell] = value
         return value
 
     def _read(self, cell: str) -> float:
-        if (cell.isascii() and cell.isdecimal()) or (
-            self.decimal == "." and _PLAIN.fullmatch(cell)
-        ):
-            value = float(cell)
-            return value if isfinite(value) else nan
         cell = cell.strip()
         point, comma = _value(cell, "."), _value(cell, ",")
         if point == comma:
@@ -75,6 +79,44 @@ class Numerals(dict[str, float]):
             if decimals in NCU_DECIMALS or cell.count(".") + cell.count(",") > 1:
                 self.decimal = mark
                 self.outdated = self._guessed
+
+
+class Columns:
+    """Reads the same columns of row after row: those of bare numbers, such as 12.5, at once."""
+
+    def __init__(self, count: int, numerals: Numerals) -> None:
+        """Take all of them to be bare until a row shows otherwise."""
+        self._count = count
+        self._numerals = numerals
+        self._others: list[int] = []
+        self._bare = picker(range(count))
+
+    def read(self, cells: Sequence[str]) -> list[float]:
+        """Read a row's cells, NaN for what is no number."""
+        bare = self._bare(cells)
+        digits = "".join(bare)
+        if self._numerals.decimal == ".":
+            digits = digits.replace(".", "")
+        if digits.isdecimal() and digits.isascii():
+            with suppress(ValueError):  # a cell that is blank, or has two points
+                values = list(map(float, bare))
+                if isfinite(sum(values)):
+                    for at in self._others:
+                        values.insert(at, self._numerals[cells[at]])
+                    return values
+        return self._read_apart(cells)
+
+    def _read_apart(self, cells: Sequence[str]) -> list[float]:
+        values = [self._numerals[cell] for cell in cells]
+        others = {at for at, cell in enumerate(cells) if not self._is_bare(cell)}
+        self._others = sorted(others.union(self._others))
+        self._bare = picker([at for at in range(self._count) if at not in self._others])
+        return values
+
+    def _is_bare(self, cell: str) -> bool:
+        return cell.isdecimal() or (
+            self._numerals.decimal == "." and _PLAIN.fullmatch(cell) is not None
+        )
 
 
 def counted(text: str) -> int | None:

@@ -2,17 +2,16 @@
 
 import re
 from collections.abc import Sequence
+from math import nan
 
 from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.quantities import nvprof_value
 
 _RUN_BEGINS = re.compile(r"==\d+== NVPROF is profiling process")
 _HEADING = re.compile(r"^\s*=+(?:\d+=+)? ([A-Z][A-Za-z ()]+):\s*$")
-_CORRELATION_ID = re.compile(r" \[\d+\]$")
 
-
-# Beside the load efficiency, whose extremes are fields of the record.
-_WITH_EXTREMES = frozenset({"gst_efficiency", "achieved_occupancy"})
+# What a summary has of a kernel: in all, on average, the shortest and the longest.
+DURATIONS = ("duration_sum", "duration", "duration_min", "duration_max")
 
 
 def note_heading(line: str, findings: Findings) -> bool:
@@ -34,7 +33,10 @@ def holds_kernels(findings: Findings) -> bool:
 
 def kernel_name(text: str) -> str | None:
     """Cut the correlation id off a name; None for copies, fills and page faults."""
-    name = _CORRELATION_ID.sub("", text.strip())
+    name = text.strip()
+    if name.endswith("]"):
+        before, mark, number = name[:-1].rpartition(" [")
+        name = before if mark and number.isdecimal() else name
     return None if not name or name.startswith("[") else name
 
 
@@ -51,12 +53,16 @@ def add_metric(
     draft = _draft(findings, device, kernel, invocations, name)
     low, high, average = (nvprof_value(cell) for cell in cells)
     if low is not None and high is not None and average is not None:
-        draft.add(name, average, low, high)
-        if name in _WITH_EXTREMES and low != high:
-            draft.add(f"{name}.min", low)
-            draft.add(f"{name}.max", high)
-    elif any(cell.strip().startswith("<") for cell in cells):
-        findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
+        if findings.contradict(kernel, name, average, low, high):
+            draft.lacks(name, cells[2].strip())
+        else:
+            draft.add(name, average, low, high)
+    else:
+        draft.lacks(name, cells[2].strip())
+        if any(cell.strip().startswith("<") for cell in cells):
+            findings.warnings[f'"{name}" of "{kernel}" overflowed or is invalid: not taken'] += 1
+        elif any(cell.strip()[:1].isdecimal() for cell in cells):
+            findings.warnings[f'{name} of "{kernel}" cannot be read: {", ".join(cells)}'] += 1
 
 
 def add_summary(
@@ -64,8 +70,10 @@ def add_summary(
 ) -> None:
     """Keep the total, average, shortest and longest duration of a kernel."""
     draft = _draft(findings, None, kernel, calls, "duration")
-    names = ("duration_sum", "duration", "duration_min", "duration_max")
-    for name, value in zip(names, nanoseconds, strict=True):
+    average, low, high = (nan if one is None else one for one in nanoseconds[1:])
+    if findings.contradict(kernel, "duration", average, low, high):
+        return
+    for name, value in zip(DURATIONS, nanoseconds, strict=True):
         if value is not None:
             draft.add(name, value)
 

@@ -2,13 +2,19 @@
 
 import re
 from collections.abc import Sequence
-from math import nan
+from math import isnan, nan
 
-from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table
-from gpuprune.profiler.parse.lines import split_cells
+from gpuprune.profiler.parse.findings import NOT_WHOLE, Findings, Table, repeats
+from gpuprune.profiler.parse.lines import picker, split_cells
 from gpuprune.profiler.parse.numerals import counted
-from gpuprune.profiler.parse.nvprof import add_metric, add_summary, holds_kernels, kernel_name
-from gpuprune.profiler.parse.quantities import nvprof_value
+from gpuprune.profiler.parse.nvprof import (
+    DURATIONS,
+    add_metric,
+    add_summary,
+    holds_kernels,
+    kernel_name,
+)
+from gpuprune.profiler.parse.quantities import NVPROF_TIMES, fits_nvprof, nvprof_value
 
 _HEADER = re.compile(r'"(?:Device","(?:Kernel|Context)|Time\(%\)|Type","Time\(%\)|Start)",')
 _NO_METRIC = re.compile(
@@ -16,7 +22,6 @@ _NO_METRIC = re.compile(
     r"(?:Src|Dst)(?:MemType| Dev| Ctx)|Device|Context|Stream|Unified Memory|Virtual Address|"
     r"Kernel|Name|Correlation_ID"
 )
-_TIMES = ("s", "ms", "us", "ns")
 # A trace has the descriptions of the metrics over its columns.
 _DESCRIPTIONS = {
     "Global Memory Load Efficiency": "gld_efficiency",
@@ -81,6 +86,8 @@ class _Metrics:
 class _Summary:
     """A kernel a row: its share of the time, and its durations, each in its column's unit."""
 
+    _TIMES = ("Time", "Avg", "Min", "Max")
+
     def __init__(self, header: Sequence[str], findings: Findings) -> None:
         self._findings = findings
         self._header = header
@@ -93,23 +100,23 @@ class _Summary:
             return False
         row = dict(zip(self._header, cells, strict=True))
         if self._units is None:
-            self._units = cells if row["Time"] in _TIMES and not row["Name"] else None
-            return self._units is not None
+            if row["Time"] not in NVPROF_TIMES or row["Name"]:
+                return False
+            self._units = _known_units(self._findings, DURATIONS, [row[c] for c in self._TIMES])
+            return True
         name = kernel_name(row["Name"])
         if row.get("Type", "GPU activities") == "GPU activities" and name and self._wanted:
             self._add(name, row)
         return True
 
     def _add(self, name: str, row: dict[str, str]) -> None:
-        units = dict(zip(self._header, self._units or (), strict=True))
         if (calls := counted(row["Calls"])) is not None:
+            cells = zip(self._TIMES, self._units or (), strict=True)
             add_summary(
                 self._findings,
                 kernel=name,
                 calls=calls,
-                nanoseconds=[
-                    nvprof_value(row[c], units[c]) for c in ("Time", "Avg", "Min", "Max")
-                ],
+                nanoseconds=[nvprof_value(row[column], unit) for column, unit in cells],
             )
 
 
@@ -122,11 +129,14 @@ class _Launches:
         self._name = header.index("Name" if "Name" in header else "Kernel")
         self._device = header.index("Device")
         self._grid = header.index("Grid X") if "Grid X" in header else None
-        self._units: list[str] | None = None
-        self._kept = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
-        self._launches = findings.begin_launches(
-            "nvprof", [_metric(header[at]) for at in self._kept]
-        )
+        self._units: Sequence[str] | None = None  # of the columns kept
+        own = [at for at, title in enumerate(header) if not _NO_METRIC.fullmatch(title)]
+        self._repeats = repeats([_metric(header[at]) for at in own], own)
+        again = {at for _, _, at in self._repeats}
+        kept = [at for at in own if at not in again]
+        self._cells = picker(kept)
+        self._metrics = [_metric(header[at]) for at in kept]
+        self._launches = findings.begin_launches("nvprof", self._metrics)
 
     def take(self, line: str) -> bool:
         cells = split_cells(line)
@@ -135,11 +145,11 @@ class _Launches:
         name = kernel_name(cells[self._name])
         if self._units is None:
             if not cells[self._name]:
-                self._units = cells
+                self._units = _known_units(self._findings, self._metrics, self._cells(cells))
                 return True
             if self._grid is not None:
                 return False  # without their units the times mean nothing
-            self._units = [""] * self._width
+            self._units = self._cells([""] * self._width)
         if name and (self._grid is None or cells[self._grid].isdecimal()):
             self._add(name, cells, self._units)
         return True
@@ -151,21 +161,22 @@ class _Launches:
         self._findings.warnings[NOT_WHOLE] += 1
         return True
 
-    def _add(self, name: str, cells: list[str], units: list[str]) -> None:
+    def _add(self, name: str, cells: list[str], units: Sequence[str]) -> None:
+        findings, own = self._findings, self._cells(cells)
+        findings.warn_of_repeats(self._repeats, cells)
+        values = [
+            nan if (value := nvprof_value(cell, unit)) is None else value
+            for cell, unit in zip(own, units, strict=True)
+        ]
+        if isnan(sum(values)) and any(cell.startswith("<") for cell in own):
+            findings.warnings[f'values of "{name}" overflowed or are invalid: not taken'] += 1
         self._launches.add(
-            self._findings.name(name),
-            self._findings.name(cells[self._device]) or None,
-            self._findings.next_launch(),
-            [self._value(cells[at], units[at], name) for at in self._kept],
+            findings.name(name),
+            findings.name(cells[self._device]) or None,
+            findings.next_launch(),
+            values,
+            own,
         )
-
-    def _value(self, cell: str, unit: str, kernel: str) -> float:
-        value = nvprof_value(cell, unit)
-        if value is None and cell.startswith("<"):
-            self._findings.warnings[
-                f'values of "{kernel}" overflowed or are invalid: not taken'
-            ] += 1
-        return nan if value is None else value
 
 
 class _Ignored:
@@ -173,6 +184,17 @@ class _Ignored:
 
     def take(self, line: str) -> bool:
         return line.startswith('"') or line[:1].isdecimal()
+
+
+def _known_units(findings: Findings, metrics: Sequence[str], units: Sequence[str]) -> list[str]:
+    """Take the units of columns; one that is not of its metric leaves it without a value."""
+    for metric, unit in zip(metrics, units, strict=True):
+        if not fits_nvprof(metric, unit):
+            findings.warnings[f'"{unit}" is no known unit of {metric}: not taken'] += 1
+    return [
+        unit if fits_nvprof(metric, unit) else "?"
+        for metric, unit in zip(metrics, units, strict=True)
+    ]
 
 
 def _metric(column: str) -> str:

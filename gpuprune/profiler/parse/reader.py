@@ -18,6 +18,7 @@ from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.nvprof import note_heading
 from gpuprune.profiler.parse.records import Report
 from gpuprune.profiler.tools import find_tool
+from gpuprune.units import format_count
 
 MAX_LOG = 1 << 16  # characters, of the tool's lines between the tables
 MAX_PROGRESS = 1 << 10  # of these, before the first error
@@ -110,7 +111,12 @@ def _gather(lines: Lines, numerals: Numerals) -> Findings:
     findings = Findings(numerals)
     table: Table | None = None
     for line in lines:
-        opened = _open_table(line, findings, table)
+        # No header begins with a digit, nor one in quotes without these words, as most rows do.
+        start = line[:1]
+        is_row = start.isdecimal() or (
+            start == '"' and 'Name"' not in line and '"Kernel"' not in line
+        )
+        opened = None if is_row else _open_table(line, findings, table)
         if opened is not None:
             table = opened
             findings.tables += 1
@@ -126,11 +132,7 @@ def _gather(lines: Lines, numerals: Numerals) -> Findings:
 
 def _open_table(line: str, findings: Findings, table: Table | None) -> Table | None:
     if line.startswith('"'):
-        if 'Name"' not in line and '"Kernel"' not in line:
-            return None
         return nvprof_csv.open_table(line, findings) or ncu_csv.open_table(line, findings)
-    if line[:1].isdecimal():  # no header does
-        return None
     if isinstance(table, ncu_text.Page):  # it goes on by itself from kernel to kernel
         return nvprof_text.open_table(line, findings)
     return nvprof_text.open_table(line, findings) or ncu_text.open_table(line, findings)
@@ -178,9 +180,10 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
 
 
 def _program(log: str) -> str:
-    """Say which program a log tells of, as far as it does."""
+    """Say which program a log tells of, as far as it does, as a shell would take it."""
     found = _PROGRAM.search(log)
-    return next(filter(None, found.groups())).strip() if found else "PROGRAM"
+    words = next(filter(None, found.groups())).split() if found else []
+    return shlex.join(words) or "PROGRAM"
 
 
 def _warnings(findings: Findings) -> Iterator[str]:
@@ -188,10 +191,11 @@ def _warnings(findings: Findings) -> Iterator[str]:
     for text, times in shown:
         yield text if times == 1 else f"{text} ({times} times)"
     if more := len(findings.warnings) - len(shown):
-        yield f"and {more} warnings more"
+        yield f"and {format_count(more, 'warning')} more"
     if unread := findings.numerals.unread:
         some = ", ".join(sorted(unread)[:MAX_SHOWN])
+        were = "was" if len(unread) == 1 else "were"
         yield (
-            f"{len(unread)} numbers can be read in two ways, or not in this file's locale, and "
-            f"were not taken ({some}): capture with LC_NUMERIC=C"
+            f"{format_count(len(unread), 'number')} can be read in two ways, or not in this "
+            f"file's locale, and {were} not taken ({some}): capture with LC_NUMERIC=C"
         )

@@ -1,12 +1,18 @@
 """What is kept of a profiled kernel, and of a file of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import NamedTuple
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KernelProfile:
-    """A launch of a kernel, or all its launches together; None is "not in this file"."""
+class KernelProfile(NamedTuple):
+    """A launch of a kernel, or all its launches together; None is "no such number".
+
+    A tuple, as a file may hold a million: a frozen dataclass takes three times as long to make.
+    """
 
     kernel: str
     tool: str  # "ncu" or "nvprof"
@@ -19,6 +25,7 @@ class KernelProfile:
     gld_definition: str | None  # whose: nvprof counts every lane, ncu distinct bytes
     gst_efficiency_pct: float | None
     metrics: dict[str, float]  # base units (ns, byte, hz, %), by the tool's own names
+    no_value: Mapping[str, str] = NOTHING  # what stands there instead of one, by metric
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +38,6 @@ class Report:
 
 def as_json(profile: KernelProfile) -> dict[str, object]:
     """Turn a profile into the object that `gpuprune profile --format json` prints."""
-    return {
-        "kernel": profile.kernel,
-        "tool": profile.tool,
-        "device": profile.device,
-        "launch": profile.launch,
-        "invocations": profile.invocations,
-        "gld_efficiency_pct": profile.gld_efficiency_pct,
-        "gld_min_pct": profile.gld_min_pct,
-        "gld_max_pct": profile.gld_max_pct,
-        "gld_definition": profile.gld_definition,
-        "gst_efficiency_pct": profile.gst_efficiency_pct,
-        "metrics": profile.metrics,
-    }
+    row = profile._asdict()
+    no_value = row.pop("no_value")
+    return row | {"no_value": dict(no_value)} if no_value else row
