@@ -4,6 +4,8 @@ import re
 from functools import lru_cache
 from math import isfinite, nan
 
+from gpuprune.profiler.digits import denoised
+
 # ncu until 2024.1 writes nsecond and byte/second, from 2025 on ns and byte/s.
 _NANOSECONDS = {
     "s": 1e9, "second": 1e9, "ms": 1e6, "msecond": 1e6, "us": 1e3, "usecond": 1e3,
@@ -59,4 +61,4 @@ def nvprof_value(cell: str, unit: str = "") -> float | None:
 
 def scaled(value: float, factor: float) -> float:
     """Multiply, and keep the digits of the product that the value had: 16.38 K is 16380."""
-    return value if factor == 1 else float(f"{value * factor:.15g}")
+    return value if factor == 1 else denoised(value * factor)

@@ -179,9 +179,14 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
 
 
 def _program(log: str) -> str:
-    """Say which program a log tells of, as far as it does."""
+    """Say which program a log tells of, as a shell would take it, as far as it does."""
     found = _PROGRAM.search(log)
-    return next(filter(None, found.groups())).strip() if found else "PROGRAM"
+    program = next(filter(None, found.groups())).strip() if found else "PROGRAM"
+    try:
+        shlex.split(program)
+    except ValueError:  # a quote is left open
+        return shlex.quote(program)
+    return program
 
 
 def _warnings(findings: Findings) -> Iterator[str]:
