@@ -11,6 +11,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuprune.profiler.digits import denoised
+
 LANES = 32  # of a warp
 SECTOR_BYTES = 32
 
@@ -37,8 +39,8 @@ class LoadEfficiency:
         if not loaded:
             return cls(ncu_pct=float("nan"), nvprof_pct=float("nan"))
         return cls(
-            ncu_pct=100 * int(total[DISTINCT_BYTES]) / loaded,
-            nvprof_pct=100 * int(total[LANE_BYTES]) / loaded,
+            ncu_pct=denoised(100 * int(total[DISTINCT_BYTES]) / loaded),
+            nvprof_pct=denoised(100 * int(total[LANE_BYTES]) / loaded),
         )
 
 

@@ -30,7 +30,8 @@ OWN_KERNELS = {
     "column_group": "The kernel of column_group as an H200 launches it (132 multiprocessors, 227 "
     "KiB of shared memory a block): for each column that a strip of rows keeps, a warp reads "
     "indices and weights with all lanes from one address, up to 16 bytes at a time, and a row of "
-    "a row-major B together.",
+    "a row-major B together; in 16 bits, on tensor cores, it takes 16 such columns at a time, 8 "
+    "bytes of weights a lane side by side, and 16 elements of each of 4 rows of B.",
 }
 
 MAPPINGS = COMPRESSED_ROWS | OWN_KERNELS

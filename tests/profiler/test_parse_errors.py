@@ -1,5 +1,7 @@
 """The errors of ncu and nvprof in a captured log: each its own sentence, each its own advice."""
 
+import shlex
+
 import pytest
 
 from gpuprune.errors import GpupruneError
@@ -216,3 +218,11 @@ def test_a_log_without_an_error_has_no_diagnosis():
     text = "==PROF== Connected to process 1\n==PROF== Disconnected from process 1\n"
     assert diagnose(text, "run.log") is None
     assert complaints(text) == ()
+
+
+def test_program_with_an_open_quote_is_quoted_in_the_command(tmp_path):
+    path = tmp_path / "nvprof.log"
+    path.write_text("==7== NVPROF is profiling process 7, command: ./it's\n")
+    with pytest.raises(GpupruneError) as why:
+        read_report(path)
+    assert shlex.split(why.value.hint.partition(": ")[2])[-1] == "./it's"

@@ -36,6 +36,7 @@ def a_kernel(tool="ncu", kernel="csrmm(int)", **metrics):
         ({f"{AVERAGE}ld.ratio": 8.0, f"{AVERAGE}ld.max_rate": 16.0}, 50.0),
         ({f"{AVERAGE}ld.ratio": 8.0, f"{AVERAGE}ld.max_rate": 0.0}, None),
         ({f"{AVERAGE}ld.ratio": 1e308}, None),
+        ({f"{AVERAGE}ld.ratio": 9.1}, 28.4375),  # and not 28.437499999999996
         ({f"{AVERAGE}ld.max_rate": 32.0}, None),
         ({f"{BYTES}ld.sum": 160.0, f"{SECTORS}ld.sum": 10.0}, 50.0),
         ({f"{BYTES}ld.sum": 0.0, f"{SECTORS}ld.sum": 0.0}, None),

@@ -4,6 +4,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from math import isfinite
 
+from gpuprune.profiler.digits import denoised
+
 SECTOR_BYTES = 32
 
 AVERAGE_BYTES = "smsp__sass_average_data_bytes_per_sector_mem_global_op_"
@@ -245,5 +247,5 @@ def _efficiency(metrics: Mapping[str, float], op: str) -> float | None:
 
 
 def _percent(part: float, whole: float) -> float | None:
-    share = 100 * part / whole if whole > 0 else float("nan")
+    share = denoised(100 * part / whole) if whole > 0 else float("nan")
     return share if isfinite(share) and share >= 0 else None

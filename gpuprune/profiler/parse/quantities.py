@@ -3,6 +3,8 @@
 import re
 from math import isfinite, nan
 
+from gpuprune.profiler.digits import denoised
+
 NVPROF_TIMES = {"s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}
 
 # nvprof's bytes are binary: it goes on to the next prefix at 1000 of the last, and so prints
@@ -46,4 +48,4 @@ def fits_nvprof(metric: str, unit: str) -> bool:
 
 def scaled(value: float, factor: float) -> float:
     """Multiply, and keep the digits of the product that the value had: 16.38 K is 16380."""
-    return value if factor == 1 else float(f"{value * factor:.15g}")
+    return value if factor == 1 else denoised(value * factor)
