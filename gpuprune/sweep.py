@@ -364,7 +364,7 @@ def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) ->
 
 
 def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
-    found = weights.detect_structure(weights.read_pattern(tensor))
+    found = weights.find_structure(tensor)
     group = found.column_group if sweep.orientation == "column" else found.row_group
     return Case(
         rows=tensor.rows,
