@@ -1,6 +1,7 @@
 """Reaching a Ray cluster, or saying within seconds why it cannot be reached."""
 
 import logging
+import os
 import socket
 import subprocess
 import sys
@@ -37,14 +38,19 @@ class Node:
 def connect(address: str) -> None:
     """Join the cluster at HOST:PORT, `auto`, or a new one on this machine for `local`.
 
-    Raises GpupruneError where nobody answers, the answer is not Ray's, or versions differ.
+    `auto` is the cluster that RAY_ADDRESS names, or else the one this machine belongs to. Raises
+    GpupruneError where nobody answers, the answer is not Ray's, or versions differ.
     """
+    if address == _AUTO:
+        address = os.environ.get("RAY_ADDRESS") or _AUTO
     if "://" in address:
         raise GpupruneError(
             f"{address} is an address of Ray's client, through which nothing is streamed",
             hint="run gpuprune on a node of the cluster, with the HOST:PORT of its head node",
         )
-    if address not in (LOCAL, _AUTO):
+    if address == _AUTO:
+        _require_membership()
+    elif address != LOCAL:
         _require_answer(address)
     try:
         # Ray prints what workers say, and its own advice, wherever it can: stdout is the result.
@@ -99,23 +105,46 @@ def _require_answer(address: str) -> None:
         raise GpupruneError(
             f"no Ray cluster answers at {address}: {error.strerror or error}", hint=_START
         ) from None
-    # The address is a word of its own, so nothing in it can be an option.
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", f"--address={address}"]
+    trouble = _ask_health(
+        address,
+        f"something listens at {address}, and it does not answer as Ray does",
+        f"take the port of `ray start --head`, 6379 unless it says another, or {_START}",
+    )
+    if trouble is not None:
+        raise GpupruneError(
+            f"no sound Ray cluster at {address}: {_last_line(trouble)}", hint=_START
+        )
+
+
+def _require_membership() -> None:
+    """Ask the cluster of this machine, which Ray may know of from before it died."""
+    trouble = _ask_health(
+        _AUTO,
+        "the Ray cluster that this machine belonged to does not answer",
+        f"clear what it left with `ray stop`, then {_START}",
+    )
+    if trouble is not None:
+        raise GpupruneError("this machine belongs to no Ray cluster", hint=_START)
+
+
+def _ask_health(address: str, deaf: str, hint: str) -> str | None:
+    """Let Ray's own command ask a cluster how it is; return its complaint, None if there is none.
+
+    In a process of its own, which can be given up. Raises GpupruneError, with `deaf` and `hint`,
+    where that is necessary, and where the token is wrong.
+    """
+    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check"]
+    if address != _AUTO:  # a word of its own, so nothing in it can be an option
+        command.append(f"--address={address}")
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ANSWER_S
         )
     except subprocess.TimeoutExpired:
-        raise GpupruneError(
-            f"something listens at {address}, and it does not answer as Ray does",
-            hint=f"take the port of `ray start --head`, 6379 unless it says another, or {_START}",
-        ) from None
+        raise GpupruneError(deaf, hint=hint) from None
     if "AuthenticationError" in done.stderr:
         raise _refused(address)
-    if done.returncode:
-        raise GpupruneError(
-            f"no sound Ray cluster at {address}: {_last_line(done.stderr)}", hint=_START
-        )
+    return done.stderr if done.returncode else None
 
 
 def _require_same_versions(members: Sequence[Node]) -> None:

@@ -81,6 +81,18 @@ def test_nobody_at_the_address_is_told_at_once(run):
     assert_refused(result, f"no Ray cluster answers at 127.0.0.1:{port}", "ray start --head")
 
 
+def test_a_cluster_that_is_no_more_is_not_waited_for_though_the_environment_names_it(
+    run, monkeypatch
+):
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        result = run("bench", *SMALL, "--ray", "auto")
+    assert_refused(result, f"no Ray cluster answers at {address}", "ray start --head")
+
+
 @pytest.mark.slow
 def test_who_listens_and_is_not_ray_is_not_waited_for(run):
     pytest.importorskip("ray")
