@@ -48,11 +48,11 @@ def test_the_model_is_told_layer_by_layer_and_as_a_whole():
         == """\
 The model layer by layer, at 0.9: the fastest product of any group size
 
-layer         shape    dense    sparse  by           group  best      speedup
-----------  -------  -------  --------  ---------  -------  ------  ---------
-up          64x32x8  4.00 ms   2.00 ms  row_group        8  sparse      2.00x
-[/down]     64x32x8  2.00 ms   2.50 ms  csr              1  dense       1.00x
-<script>\\n  64x32x8  1.00 ms                                dense       1.00x
+layer         shape    dense    sparse  best         group    speedup
+----------  -------  -------  --------  ---------  -------  ---------
+up          64x32x8  4.00 ms   2.00 ms  row_group        8      2.00x
+[/down]     64x32x8  2.00 ms   2.50 ms  dense                   1.00x
+<script>\\n  64x32x8  1.00 ms            dense                   1.00x
 
 All 3 layers together
 
