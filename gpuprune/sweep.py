@@ -91,10 +91,12 @@ def check_memory(cases: Iterable[Case], free: int) -> None:
         matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
         need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
         if need > free:
+            name, way = f"shape {case.rows}x{case.cols}x{case.batch}", "take a smaller --shape"
+            if case.weights is not None:
+                name, way = f"{case.weights} ({name})", "choose what fits with --tensor PATTERN"
             raise GpupruneError(
-                f"shape {case.rows}x{case.cols}x{case.batch} needs about {need / 2**30:.1f} GiB, "
-                f"and {free / 2**30:.1f} GiB is free",
-                hint="take a smaller --shape, or a layer that fits",
+                f"{name} needs about {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB is free",
+                hint=f"{way}, or a machine with more memory",
             )
 
 

@@ -1,5 +1,6 @@
 """The model's own table, to the letter."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import save_file
 from gpuprune.analysis import by_layer
 from gpuprune.records import Case, Result, Timing
 from gpuprune.report.model import is_model, layers_table, totals_table
+from tests.conftest import assert_refused
 
 
 def result(tensor, rate, group, contender, milliseconds, **changes):
@@ -91,3 +93,18 @@ def test_bench_on_a_model_ends_with_its_table(run, tmp_path, rates):
     tables = 1 if rates == "0.9" else 2
     assert result.stdout.count("layers.2.weight") == tables
     assert result.stdout.count("The model layer by layer, at 0.9") == tables - 1
+
+
+def test_a_layer_that_is_too_large_is_named_and_the_others_are_planned(run, tmp_path):
+    path = tmp_path / "model.safetensors"
+    large = {"dtype": "F16", "shape": [2**18, 2**18], "data_offsets": [0, 2**37]}
+    small = {"dtype": "F16", "shape": [64, 64], "data_offsets": [2**37, 2**37 + 2**13]}
+    header = json.dumps({"large": large, "small": small}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2**37 + 2**13)  # takes no room on the disk
+    command = ["bench", "--device", "cpu", "--weights", path, "--rates", "0.9", "--groups", "8"]
+    assert_refused(run(*command), f"{path}::large (shape 262144x262144x50) needs", "--tensor")
+    planned = run(*command, "--tensor", "small", "--dry-run")
+    assert planned.exit_code == 0
+    assert "1 case of" in planned.stdout

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gpuprune.errors import GpupruneError
 from gpuprune.storage import making_folder, replacing
 from gpuprune.weights import mtx, npy, npz, safetensors, sharded
-from gpuprune.weights.files import quote, within_memory
+from gpuprune.weights.files import demand_memory, quote, within_memory
 from gpuprune.weights.reading import require_finite, select
 from gpuprune.weights.tensor import Tensor
 
@@ -47,6 +47,7 @@ def rewrite(
             f"{quote(path)} is a pattern without values, so that nothing in it can be ranked",
             hint="prune a file with values",
         )
+    demand_memory(path, max(tensor.nbytes for tensor in tensors))
     changes = {tensor.name: partial(_apply, change, tensor) for tensor in tensors}
     in_files = sharded.stands_for(path)
     _require_target(path, target, force=force, is_folder=in_files)
