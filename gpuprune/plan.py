@@ -58,10 +58,12 @@ def check_memory(planned: Iterable[Case], free: int) -> None:
         matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
         need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
         if need > free:
+            name, way = f"shape {case.shape}", "take a smaller --shape"
+            if case.weights is not None:
+                name, way = f"{case.weights} ({name})", "choose what fits with --tensor PATTERN"
             raise GpupruneError(
-                f"shape {case.shape} needs about {need / 2**30:.1f} GiB, "
-                f"and {free / 2**30:.1f} GiB is free",
-                hint="take a smaller --shape, or a layer that fits",
+                f"{name} needs about {need / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB is free",
+                hint=f"{way}, or a machine with more memory",
             )
 
 
@@ -75,7 +77,7 @@ def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) ->
 
 
 def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
-    found = weights.detect_structure(weights.read_pattern(tensor))
+    found = weights.find_structure(tensor)
     group = found.column_group if sweep.orientation == "column" else found.row_group
     return Case(
         rows=tensor.rows,

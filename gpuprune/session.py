@@ -1,6 +1,5 @@
 """A run from its first record to its last: what is asked, what is on disk, what is still to do."""
 
-import hashlib
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -155,13 +154,7 @@ def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
 
 
 def _configuration(asked: Sweep) -> dict[str, Any]:
-    digest = None
-    if asked.weights is not None:
-        sha256 = hashlib.sha256()
-        for path in weights.paths(asked.weights):
-            with path.open("rb") as file:
-                hashlib.file_digest(file, lambda: sha256)
-        digest = sha256.hexdigest()
+    digest = asked.weights and weights.digest(weights.select(asked.weights, asked.tensor))
     # Lists for tuples: what is in memory equals what is read back.
     plain: dict[str, Any] = json.loads(json.dumps(asked.to_json()))
     return {**plain, "weights_sha256": digest}

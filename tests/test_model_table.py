@@ -1,5 +1,6 @@
 """The model's own table, to the letter."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +10,7 @@ from safetensors.numpy import save_file
 from gpuprune.analysis import by_layer
 from gpuprune.records import Case, Result, Timing
 from gpuprune.report.model import is_model, layers_table, totals_table
+from tests.conftest import assert_refused
 
 
 def result(tensor, rate, group, contender, milliseconds, **changes):
@@ -48,11 +50,11 @@ def test_the_model_is_told_layer_by_layer_and_as_a_whole():
         == """\
 The model layer by layer, at 0.9: the fastest product of any group size
 
-layer         shape    dense    sparse  by           group  best      speedup
-----------  -------  -------  --------  ---------  -------  ------  ---------
-up          64x32x8  4.00 ms   2.00 ms  row_group        8  sparse      2.00x
-[/down]     64x32x8  2.00 ms   2.50 ms  csr              1  dense       1.00x
-<script>\\n  64x32x8  1.00 ms                                dense       1.00x
+layer         shape    dense    sparse  best         group    speedup
+----------  -------  -------  --------  ---------  -------  ---------
+up          64x32x8  4.00 ms   2.00 ms  row_group        8      2.00x
+[/down]     64x32x8  2.00 ms   2.50 ms  dense                   1.00x
+<script>\\n  64x32x8  1.00 ms            dense                   1.00x
 
 All 3 layers together
 
@@ -91,3 +93,18 @@ def test_bench_on_a_model_ends_with_its_table(run, tmp_path, rates):
     tables = 1 if rates == "0.9" else 2
     assert result.stdout.count("layers.2.weight") == tables
     assert result.stdout.count("The model layer by layer, at 0.9") == tables - 1
+
+
+def test_a_layer_that_is_too_large_is_named_and_the_others_are_planned(run, tmp_path):
+    path = tmp_path / "model.safetensors"
+    large = {"dtype": "F16", "shape": [2**18, 2**18], "data_offsets": [0, 2**37]}
+    small = {"dtype": "F16", "shape": [64, 64], "data_offsets": [2**37, 2**37 + 2**13]}
+    header = json.dumps({"large": large, "small": small}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + 2**37 + 2**13)  # takes no room on the disk
+    command = ["bench", "--device", "cpu", "--weights", path, "--rates", "0.9", "--groups", "8"]
+    assert_refused(run(*command), f"{path}::large (shape 262144x262144x50) needs", "--tensor")
+    planned = run(*command, "--tensor", "small", "--dry-run")
+    assert planned.exit_code == 0
+    assert "1 case of" in planned.stdout

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from gpuprune.errors import GpupruneError
-from gpuprune.pruning import group_scores, prune, prune_mask, rank
+from gpuprune.pruning import energy_kept, group_scores, prune, prune_mask, rank
 
 SCORES = ("rms", "mean", "median", "random")
 ORIENTATIONS = ("row", "column")
@@ -509,6 +509,22 @@ def test_masks_are_those_of_torchs_pruner_in_float32(group, rate):
         pruner.step()
         expected = layer.parametrizations["weight"][0].mask.numpy() != 0
     assert (prune_mask(weights, rate, group) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [("f8", 1e200), ("f8", 1e-200), ("f4", 1e-30), ("f2", 300), ("f2", 1e-4), ("bfloat16", 1.0)],
+)
+def test_the_energy_kept_is_right_at_any_scale(dtype, scale):
+    weights = (normal(300, 700, np.float64) * scale).astype(np.dtype(dtype))
+    pruned = prune(weights, 0.9, 7)
+    exact = [math.fsum((array.astype("f8") / scale).ravel() ** 2) for array in (pruned, weights)]
+    assert energy_kept(weights, pruned) == pytest.approx(exact[0] / exact[1], rel=1e-12)
+
+
+def test_zeros_lose_no_energy():
+    zeros = np.zeros((2, 3), np.float32)
+    assert energy_kept(zeros, zeros) == 1.0
 
 
 def test_importing_brings_no_other_library_than_numpy():

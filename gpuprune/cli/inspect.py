@@ -27,7 +27,7 @@ def inspect(file: str, tensor: str | None, output_format: Any) -> None:
 
     rows = []
     for one in weights.select(file, tensor):
-        found = weights.detect_structure(weights.read_pattern(one))
+        found = weights.find_structure(one)
         rows.append(
             {
                 "tensor": one.name or one.path.name,

@@ -11,6 +11,7 @@ EXAMPLES = """\b
 Examples:
   gpuprune prune model.safetensors pruned.safetensors --rate 0.9 --group 8
   gpuprune prune weights.npy pruned.npy --rate 0.9 --group 8 --score mean
+  gpuprune prune model_folder pruned_folder --rate 0.9 --group 8
 """
 
 
@@ -39,7 +40,8 @@ def prune(
     """Prune the matrices of a weight file, and write it anew.
 
     Every floating-point matrix is pruned but those named like *embed*, or those that --tensor
-    names; all else is copied as it is. Prints a row a tensor.
+    names; all else is copied as it is. Of a folder with a model.safetensors.index.json, OUT is
+    a new folder with the index and the files that it names. Prints a row a tensor.
     """
     import numpy as np
 
@@ -50,7 +52,6 @@ def prune(
 
     def change(one: weights.Tensor, values: Any) -> Any:
         pruned = pruning.prune(values, rate, group, **chosen)
-        before, after = (np.square(array.astype(np.float64)).sum() for array in (values, pruned))
         rows.append(
             {
                 "tensor": one.name or one.path.name,
@@ -58,7 +59,7 @@ def prune(
                 "cols": one.cols,
                 "rate": 1 - np.count_nonzero(pruned) / pruned.size,
                 "group": group,
-                "energy_kept": after / before if before else 1.0,
+                "energy_kept": pruning.energy_kept(values, pruned),
             }
         )
         return pruned

@@ -1,6 +1,5 @@
 """Printing for people: as wide as the terminal, and as it is where no terminal reads."""
 
-import os
 import shutil
 import sys
 from typing import TextIO
@@ -18,7 +17,5 @@ def show(text: str, output_format: str = "table", *, err: bool = False) -> None:
 
 
 def width(stream: TextIO) -> int | None:
-    """Return how many characters a line of a stream has, None where no limit is known."""
-    if stream.isatty() or "COLUMNS" in os.environ:
-        return shutil.get_terminal_size().columns
-    return None
+    """Return how many characters a line of a terminal has, None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if stream.isatty() else None

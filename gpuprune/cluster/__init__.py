@@ -7,10 +7,12 @@ that nothing is lost but the case in hand, whichever side dies.
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from gpuprune.cluster.probing import probe
 from gpuprune.cluster.silence import only_this_thread_prints
 from gpuprune.errors import GpupruneError
 
@@ -41,17 +43,26 @@ def open_cluster(
     is given up together with its worker. Raises GpupruneError where there is no Ray, no cluster,
     or no such device.
     """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
+    if find_spec("ray") is None:
+        raise _without_ray("it is not installed")
+    _set_unless_set(_ENVIRONMENT)
+    address, settings = probe(address)
+    _set_unless_set(settings)
     try:
         from gpuprune.cluster.driver import Cluster
     except ImportError as error:
-        raise GpupruneError(
-            f"--ray needs Ray, and it cannot be imported: {error}",
-            hint='pip install "gpuprune[ray]"',
-        ) from None
+        raise _without_ray(f"it cannot be imported: {error}") from None
     with (
         only_this_thread_prints(),
         closing(Cluster(address, device, threads, accelerators, deadline_s, say)) as cluster,
     ):
         yield cluster
+
+
+def _set_unless_set(settings: Mapping[str, str]) -> None:
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+def _without_ray(reason: str) -> GpupruneError:
+    return GpupruneError(f"--ray needs Ray, and {reason}", hint='pip install "gpuprune[ray]"')

@@ -1,9 +1,6 @@
 """Reaching a Ray cluster, or saying within seconds why it cannot be reached."""
 
 import logging
-import socket
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +9,10 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from gpuprune import __version__
+from gpuprune.cluster.probing import LOCAL, START, refused
 from gpuprune.errors import GpupruneError
 
-LOCAL = "local"
-_AUTO = "auto"  # the cluster that this machine belongs to
-_CONNECT_S = 5.0
-_ANSWER_S = 20.0
 _VERSIONS_S = 120.0  # a worker's first start reads Ray from a disk that may be far
-_START = "start one with `ray start --head` and give its HOST:PORT, or take --ray local"
 _ACCELERATOR = "accelerator_type:"  # what Ray puts before the kind of a node's GPUs
 
 
@@ -35,17 +28,10 @@ class Node:
 
 
 def connect(address: str) -> None:
-    """Join the cluster at HOST:PORT, `auto`, or a new one on this machine for `local`.
+    """Join the cluster at an address that `probe` found, or a new one on this machine for `local`.
 
-    Raises GpupruneError where nobody answers, the answer is not Ray's, or versions differ.
+    Raises GpupruneError where that fails all the same, or versions differ.
     """
-    if "://" in address:
-        raise GpupruneError(
-            f"{address} is an address of Ray's client, through which nothing is streamed",
-            hint="run gpuprune on a node of the cluster, with the HOST:PORT of its head node",
-        )
-    if address not in (LOCAL, _AUTO):
-        _require_answer(address)
     try:
         # Ray prints what workers say, and its own advice, wherever it can: stdout is the result.
         ray.init(
@@ -55,11 +41,11 @@ def connect(address: str) -> None:
             include_dashboard=False if address == LOCAL else None,
         )
     except ray.exceptions.AuthenticationError:
-        raise _refused(address) from None
+        raise refused(address) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise GpupruneError(
             f"cannot join the Ray cluster at {address}: {_first_line(error)}",
-            hint=f"take the same versions of Ray and Python everywhere, or {_START}",
+            hint=f"take the same versions of Ray and Python everywhere, or {START}",
         ) from None
     _require_same_versions(nodes())
 
@@ -88,36 +74,6 @@ def only_on(node: Node) -> Any:
     return NodeAffinitySchedulingStrategy(node.id, soft=False)
 
 
-def _require_answer(address: str) -> None:
-    """Ask at an address before Ray does, which waits for minutes and does not say for what."""
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or int(port) > 65535:
-        raise GpupruneError(f"--ray {address!r} is no HOST:PORT", hint=_START)
-    try:
-        socket.create_connection((host, int(port)), timeout=_CONNECT_S).close()
-    except OSError as error:
-        raise GpupruneError(
-            f"no Ray cluster answers at {address}: {error.strerror or error}", hint=_START
-        ) from None
-    # The address is a word of its own, so nothing in it can be an option.
-    command = [sys.executable, "-m", "ray.scripts.scripts", "health-check", f"--address={address}"]
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_ANSWER_S
-        )
-    except subprocess.TimeoutExpired:
-        raise GpupruneError(
-            f"something listens at {address}, and it does not answer as Ray does",
-            hint=f"take the port of `ray start --head`, 6379 unless it says another, or {_START}",
-        ) from None
-    if "AuthenticationError" in done.stderr:
-        raise _refused(address)
-    if done.returncode:
-        raise GpupruneError(
-            f"no sound Ray cluster at {address}: {_last_line(done.stderr)}", hint=_START
-        )
-
-
 def _require_same_versions(members: Sequence[Node]) -> None:
     """Raise GpupruneError where a node has another gpuprune or Python than this process.
 
@@ -135,8 +91,9 @@ def _require_same_versions(members: Sequence[Node]) -> None:
 
     python, own = ask()
     task = ray.remote(num_cpus=0, max_retries=0)(ask)
-    asked = {one.name: task.options(scheduling_strategy=only_on(one)).remote() for one in members}
-    for name, answer in asked.items():
+    # Pairs, for two nodes may have one name: containers of the same image do.
+    asked = [(n.name, task.options(scheduling_strategy=only_on(n)).remote()) for n in members]
+    for name, answer in asked:
         try:
             there, version = ray.get(answer, timeout=_VERSIONS_S)
         except ray.exceptions.RayError as error:
@@ -157,17 +114,5 @@ def _require_same_versions(members: Sequence[Node]) -> None:
                 )
 
 
-def _refused(address: str) -> GpupruneError:
-    return GpupruneError(
-        f"the Ray cluster at {address} does not accept this token, or asks for one",
-        hint="set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the token of the cluster "
-        "(or RAY_AUTH_TOKEN_PATH to a file that only you can read)",
-    )
-
-
 def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
-def _last_line(text: str) -> str:
-    return next(reversed(text.strip().splitlines()), "it gives no reason")

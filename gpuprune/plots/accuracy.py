@@ -1,6 +1,7 @@
 """Accuracy by group size, and accuracy against speedup: the paper's Figures 4 and 5."""
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import log
 from statistics import mean, stdev
 from typing import Any
@@ -8,14 +9,14 @@ from typing import Any
 import altair as alt
 
 from gpuprune.accuracy.records import Outcome, by_group
-from gpuprune.plots import labels
+from gpuprune.plots import labels, placing
 from gpuprune.plots.drawing import ROWS, Drawing, Row
+from gpuprune.plots.placing import HEADROOM
 from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, log_scale, percent_domain
 from gpuprune.tradeoff import Point, front
 
 _WIDTH = 1.4 * PANEL_WIDTH
-_TOUCH = 9  # points between two lines, below which they touch
-_NAME, _LINE = 18, 13  # points from one name to the next, and from a line to the next
+_STEP = 5  # of percentages, from tick to tick
 
 
 def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -> Drawing:
@@ -28,7 +29,9 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
         "percent:Q",
         title="accuracy on held-out images (%)",
         scale=alt.Scale(
-            domain=percent_domain([row[end] for row in rows for end in ("low", "high")], step=5),
+            domain=percent_domain(
+                [row[end] for row in rows for end in ("low", "high")], step=_STEP
+            ),
         ),
     )
     base = alt.Chart().transform_filter("isValid(datum.group)")
@@ -66,7 +69,7 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
 
 def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Drawing:
     """Draw accuracy against speedup, a cross a group and a column a run, and the front."""
-    rows = _with_lifts(
+    rows = _with_labels(
         [
             {
                 "run": labels.shorten(name),
@@ -102,6 +105,7 @@ def tradeoff_chart(points_of: Mapping[str, Sequence[Point]], theme: Theme) -> Dr
 def _crosses(rows: Sequence[Row], theme: Theme) -> list[Any]:
     """Return the front, the line of dense, crosses and their names, the lowest first."""
     domain, ticks = _speedup_axis(rows)
+    low, high = _percent_axis(rows)
     base = alt.Chart().encode(
         x=alt.X(
             "speedup:Q",
@@ -112,7 +116,8 @@ def _crosses(rows: Sequence[Row], theme: Theme) -> list[Any]:
         y=alt.Y(
             "percent:Q",
             title="accuracy on held-out images (%)",
-            scale=alt.Scale(domain=_percent_axis(rows)),
+            scale=alt.Scale(domain=[low, high], nice=False),
+            axis=alt.Axis(values=[*range(int(low), min(int(high), 100) + 1, _STEP)]),
         ),
     )
     edge = base.transform_filter("datum.is_front").mark_line(color=theme.faint, strokeWidth=3)
@@ -131,35 +136,37 @@ def _crosses(rows: Sequence[Row], theme: Theme) -> list[Any]:
         ],
     )
     names = base.mark_text(
-        # Beside the dashed line, not across it.
-        align=alt.expr("datum.is_pruned ? 'center' : 'left'"),
-        dx=alt.expr("datum.is_pruned ? 0 : 6"),
-        dy=alt.expr("-13 * (1 + datum.lift)"),
+        baseline="middle",
+        dx=alt.expr("datum.dx"),
+        dy=alt.expr("datum.dy"),
         fontSize=12,
         color=theme.ink,
-    ).encode(text="name:N")
+    ).encode(text="label:N")
     return [edge, dense, crosses, names]
 
 
-def _with_lifts(rows: Sequence[Row]) -> list[Row]:
-    """Say how many lines each name stands above its point, so that none stands on another."""
+def _with_labels(rows: Sequence[Row]) -> list[Row]:
+    """Say of each point what stands beside it, and where; each run has a panel of its own."""
     (left, right), _ = _speedup_axis(rows)
     low, high = _percent_axis(rows)
-    placed: list[tuple[str, float, float]] = []
-    lifted = {}
-    for index in sorted(range(len(rows)), key=lambda index: rows[index]["speedup"]):
-        run = rows[index]["run"]
-        x = _WIDTH * log(rows[index]["speedup"] / left) / log(right / left)
-        y = PANEL_HEIGHT * (rows[index]["percent"] - low) / (high - low)
-        near = [level for other, at, level in placed if other == run and abs(x - at) < _NAME]
-        lift = next(
-            lift
-            for lift in range(len(rows))
-            if all(abs(y + lift * _LINE - level) >= _TOUCH for level in near)
-        )
-        placed.append((run, x, y + lift * _LINE))
-        lifted[index] = lift
-    return [row | {"lift": lifted[index]} for index, row in enumerate(rows)]
+    labelled: list[Row] = []
+    for _, panel in groupby(rows, lambda row: row["run"]):
+        own = list(panel)
+        marks = [
+            placing.Mark(
+                x=_WIDTH * log(row["speedup"] / left) / log(right / left),
+                y=PANEL_HEIGHT * (high - row["percent"]) / (high - low),
+                name=row["name"],
+            )
+            for row in own
+        ]
+        dense_x = _WIDTH * log(1 / left) / log(right / left)
+        labels_of = placing.place(marks, _WIDTH, PANEL_HEIGHT, dense_x)
+        labelled += [
+            row | {"label": one.text, "dx": one.dx, "dy": one.dy}
+            for row, one in zip(own, labels_of, strict=True)
+        ]
+    return labelled
 
 
 def _speedup_axis(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
@@ -167,7 +174,11 @@ def _speedup_axis(rows: Sequence[Row]) -> tuple[list[float], list[float]]:
 
 
 def _percent_axis(rows: Sequence[Row]) -> list[float]:
-    return percent_domain([row["percent"] for row in rows], step=5)
+    """Return the ends of the axis, with room for the name of the highest point."""
+    percents = [row["percent"] for row in rows]
+    low, high = percent_domain(percents, step=_STEP)
+    room = (max(percents) - low) * HEADROOM / (PANEL_HEIGHT - HEADROOM)
+    return [low, max(high, max(percents) + room)]
 
 
 def _accuracies(name: str, outcomes: Sequence[Outcome]) -> list[Row]:

@@ -15,7 +15,7 @@ from gpuprune.roofline import fewest_bytes, operations
 
 _GIGA = 1e9
 _HEIGHT = 280
-_HEADROOM = 1.3  # above a roof, for its name
+_NAME_HEIGHT = 20  # points above a roof, for its name
 _DECADE = 10.0  # the least that is shown of intensities, so that a roof has a slope to see
 
 
@@ -33,8 +33,7 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
     kinds = labels.by_kind("contender", "contender", [row["contender"] for row in rows], theme)
     span, x_ticks = log_scale(_about(row["intensity"] for row in rows))
     roofs = [roof for bench in benches for roof in _roofs(bench, span)]
-    tops = [_HEADROOM * roof["gflops"] for roof in roofs]
-    heights, y_ticks = log_scale([*(row["gflops"] for row in (*rows, *roofs)), *tops])
+    heights, y_ticks = log_scale(_with_headroom([row["gflops"] for row in (*rows, *roofs)]))
     x = alt.X(
         "intensity:Q",
         title="operations a byte",
@@ -116,6 +115,12 @@ def _about(intensities: Iterable[float]) -> list[float]:
     """Return the ends of an axis on which all lie, a decade apart or more."""
     ordered = sorted(intensities)
     return [min(ordered[0], ordered[-1] / _DECADE), max(ordered[-1], 2 * ordered[0])]
+
+
+def _with_headroom(rates: Sequence[float]) -> list[float]:
+    """Add a rate to those that a logarithmic axis shows, so far above that a name fits between."""
+    low, high = min(rates), max(rates)
+    return [low, high * (high / low) ** (_NAME_HEIGHT / (_HEIGHT - _NAME_HEIGHT))]
 
 
 def _roofs(bench: Bench, span: Sequence[float]) -> Iterator[Row]:

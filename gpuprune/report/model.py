@@ -44,9 +44,9 @@ def layers_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str
     chosen = [_at(results, told) for results in layers.values()]
     how = "as it is" if told is None else f"at {told:g}"
     title = f"The model layer by layer, {how}: the fastest product of any group size"
-    headers = ["layer", "shape", "dense", "sparse", "by", "group", "best", "speedup"]
+    headers = ["layer", "shape", "dense", "sparse", "best", "group", "speedup"]
     rows = [_row(layer) for layer in chosen]
-    return f"{title}\n\n{table(headers, rows, markdown, left=[0, 4, 6])}"
+    return f"{title}\n\n{table(headers, rows, markdown, left=[0, 4])}"
 
 
 def totals_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str:
@@ -99,9 +99,8 @@ def _row(layer: _Layer) -> list[str]:
         case.shape,
         _seconds(layer.dense_s),
         _seconds(layer.sparse_s),
-        layer.contender,
-        str(case.group) if layer.contender else "",
-        BASELINE if stays else "sparse",
+        BASELINE if stays else layer.contender,
+        "" if stays else str(case.group),
         f"{gain:.2f}x" if gain else "",
     ]
 

@@ -3,6 +3,7 @@
 import errno
 import os
 import secrets
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -88,6 +89,23 @@ def replacing(target: Path, temporary: Path | None = None) -> Iterator[IO[bytes]
         sync_directory(target.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def making_folder(target: Path) -> Iterator[Path]:
+    """Make a folder beside `target` that takes its name once all in it is on the disk.
+
+    Fill it with `replacing`. Whatever goes wrong, nothing is left behind; what the operating
+    system refuses, a folder of that name which is not empty among it, is an OSError.
+    """
+    temporary = target.with_name(f".gpuprune-{secrets.token_hex(8)}.tmp")
+    try:
+        temporary.mkdir()
+        yield temporary
+        temporary.rename(target)
+        sync_directory(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -4,15 +4,16 @@ Every file is taken for hostile: sizes are checked before anything is allocated,
 anything is addressed, and nothing is ever unpickled.
 """
 
-from gpuprune.weights.reading import paths, read, read_pattern, select
+from gpuprune.weights.reading import digest, find_structure, paths, read, read_pattern, select
 from gpuprune.weights.rewriting import rewrite
-from gpuprune.weights.structure import Structure, detect_structure
+from gpuprune.weights.structure import Structure
 from gpuprune.weights.tensor import Tensor
 
 __all__ = [
     "Structure",
     "Tensor",
-    "detect_structure",
+    "digest",
+    "find_structure",
     "paths",
     "read",
     "read_pattern",

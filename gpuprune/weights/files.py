@@ -1,5 +1,6 @@
 """What every format needs: quoting of hostile text, guarded parsing, and what memory allows."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,22 @@ def fill(path: Path, stream: IO[bytes], array: NDArray[Any]) -> None:
             raise damaged(path, f"it ends {len(view) - filled} bytes early")
         view[filled : filled + len(chunk)] = chunk
         filled += len(chunk)
+
+
+def row_blocks(
+    path: Path, stream: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> Iterator[NDArray[Any]]:
+    """Read an array in C order some rows at a time, from where the stream stands."""
+    step = rows_of_a_block(math.prod(shape[1:]) * dtype.itemsize)
+    for start in range(0, shape[0], step):
+        block = np.empty((min(step, shape[0] - start), *shape[1:]), dtype)
+        fill(path, stream, block)
+        yield block
+
+
+def rows_of_a_block(row_bytes: int) -> int:
+    """Count the rows that are worked on at once: a chunk of them, or a single longer one."""
+    return max(1, CHUNK_BYTES // max(1, row_bytes))
 
 
 def raw_bytes(array: NDArray[Any]) -> memoryview:

@@ -2,9 +2,9 @@
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -19,6 +19,13 @@ class Reader(Protocol):
 
     def entries(self, path: Path, /) -> list[Entry]: ...
     def load(self, path: Path, name: str | None, /) -> NDArray[Any]: ...
+
+
+@runtime_checkable
+class Piecewise(Reader, Protocol):
+    """What can read a matrix some rows at a time: a module whose format has them in order."""
+
+    def blocks(self, path: Path, name: str | None, /) -> Iterator[NDArray[Any]]: ...
 
 
 class Format(Reader, Protocol):

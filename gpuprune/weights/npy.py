@@ -5,6 +5,7 @@ Format: https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -14,7 +15,15 @@ import numpy as np
 from numpy.lib import format as numpy_format
 from numpy.typing import NDArray
 
-from gpuprune.weights.files import damaged, demand_memory, fill, parsing, pickled, raw_bytes
+from gpuprune.weights.files import (
+    damaged,
+    demand_memory,
+    fill,
+    parsing,
+    pickled,
+    raw_bytes,
+    row_blocks,
+)
 from gpuprune.weights.tensor import Changes, Entry
 
 MAGIC = numpy_format.MAGIC_PREFIX
@@ -60,6 +69,17 @@ def entries(path: Path) -> list[Entry]:
 def load(path: Path, name: str | None) -> NDArray[Any]:
     """Read the one array, which has no name, in C order and native byte order."""
     return _load(path)[1]
+
+
+def blocks(path: Path, name: str | None) -> Iterator[NDArray[Any]]:
+    """Read the one array some rows at a time, or at once where it lies in another order."""
+    with path.open("rb") as stream:
+        header = read_header(path, stream, path.stat().st_size)
+        stream.seek(header.offset)
+        if header.fortran_order or header.dtype.hasobject or not header.dtype.isnative:
+            yield read_values(path, stream, header)
+        else:
+            yield from row_blocks(path, stream, header.shape, header.dtype)
 
 
 def rewrite(path: Path, target: IO[bytes], changes: Changes) -> None:

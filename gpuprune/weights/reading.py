@@ -1,6 +1,7 @@
 """Which matrices a file holds, from headers alone, and their values."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,8 +12,17 @@ from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
 from gpuprune.weights import sharded
-from gpuprune.weights.files import damaged, demand_memory, pickled, quote, within_memory
-from gpuprune.weights.formats import recognise
+from gpuprune.weights.files import (
+    damaged,
+    demand_memory,
+    pickled,
+    quote,
+    raw_bytes,
+    rows_of_a_block,
+    within_memory,
+)
+from gpuprune.weights.formats import Piecewise, recognise
+from gpuprune.weights.structure import Structure, detect_structure
 from gpuprune.weights.tensor import ITEM_BYTES, Entry, Tensor
 
 _SEPARATOR = "::"
@@ -22,7 +32,6 @@ _CHANGED = "it has changed since it was listed"
 # difflib compares every pair of letters.
 _COMPARED_NAMES = 10_000
 _COMPARED_LETTERS = 200
-_BLOCK_ELEMENTS = 2**20
 
 
 def select(source: str, pattern: str | None = None) -> list[Tensor]:
@@ -36,12 +45,10 @@ def select(source: str, pattern: str | None = None) -> list[Tensor]:
     with within_memory(path):
         entries = recognise(path).entries(path)
     chosen = _choose(path, entries, name, pattern)
-    tensors = [
+    return [
         Tensor(path=path, name=e.name, rows=e.shape[0], cols=e.shape[1], dtype=e.dtype)
         for e in chosen
     ]
-    demand_memory(path, max(tensor.nbytes for tensor in tensors))
-    return tensors
 
 
 def paths(source: str) -> list[Path]:
@@ -68,15 +75,76 @@ def read_pattern(tensor: Tensor) -> NDArray[np.bool_]:
     return kept
 
 
+def find_structure(tensor: Tensor) -> Structure:
+    """Find the rate and the group sizes that a matrix has, as `detect_structure` does.
+
+    Where the rows lie in order, as in `.npy` and `.safetensors`, this takes a few MiB however
+    large the matrix is. Raises `GpupruneError` as `read` does.
+    """
+    return detect_structure(_kept_blocks(tensor))
+
+
+def digest(tensors: Iterable[Tensor]) -> str:
+    """Digest (SHA-256) which matrices these are, and their values, in a few MiB at a time."""
+    sha256 = hashlib.sha256()
+    for tensor in tensors:
+        sha256.update(f"{tensor.name} {tensor.dtype} {tensor.rows}x{tensor.cols}\n".encode())
+        for block in _read_blocks(tensor):
+            sha256.update(raw_bytes(np.ascontiguousarray(block)))
+    return sha256.hexdigest()
+
+
 def require_finite(tensor: Tensor, array: NDArray[Any]) -> None:
     """Raise `GpupruneError` with the number of elements that are NaN or infinite, if any is."""
-    step = max(1, _BLOCK_ELEMENTS // tensor.cols)
-    blocks = (array[start : start + step] for start in range(0, tensor.rows, step))
-    finite = sum(int(np.count_nonzero(np.isfinite(block))) for block in blocks)
-    if finite < array.size:
+    _require_all_finite(tensor, sum(map(_count_finite, _split_rows(array))))
+
+
+def _kept_blocks(tensor: Tensor) -> Iterator[NDArray[np.bool_]]:
+    """Read where weights are kept, some rows at a time."""
+    if tensor.is_pattern:
+        yield from _split_rows(_load(tensor))
+        return
+    finite = 0
+    for block in _read_blocks(tensor):
+        finite += _count_finite(block)
+        yield block != 0
+    _require_all_finite(tensor, finite)
+
+
+def _read_blocks(tensor: Tensor) -> Iterator[NDArray[Any]]:
+    found = recognise(tensor.path)
+    if not isinstance(found, Piecewise):
+        yield from _split_rows(_load(tensor))
+        return
+    rows = 0
+    try:
+        with within_memory(tensor.path):
+            for block in found.blocks(tensor.path, tensor.name):
+                if block.shape[1:] != (tensor.cols,):
+                    raise damaged(tensor.path, _CHANGED)
+                rows += len(block)
+                yield from _split_rows(block)
+    except KeyError as error:  # the tensor is gone
+        raise damaged(tensor.path, _CHANGED) from error
+    if rows != tensor.rows:
+        raise damaged(tensor.path, _CHANGED)
+
+
+def _split_rows(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    step = rows_of_a_block(array[:1].nbytes)
+    return (array[start : start + step] for start in range(0, len(array), step))
+
+
+def _count_finite(block: NDArray[Any]) -> int:
+    return int(np.count_nonzero(np.isfinite(block)))
+
+
+def _require_all_finite(tensor: Tensor, finite: int) -> None:
+    size = tensor.rows * tensor.cols
+    if finite < size:
         raise GpupruneError(
             f"{quote(tensor.label)} has values that are NaN or infinite: "
-            f"{array.size - finite} of {array.size}",
+            f"{size - finite} of {size}",
             hint="train or export it again: a matrix with such values can't be ranked",
         )
 

@@ -9,9 +9,9 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
-from gpuprune.storage import replacing
-from gpuprune.weights import mtx, npy, npz, safetensors
-from gpuprune.weights.files import quote, within_memory
+from gpuprune.storage import making_folder, replacing
+from gpuprune.weights import mtx, npy, npz, safetensors, sharded
+from gpuprune.weights.files import demand_memory, quote, within_memory
 from gpuprune.weights.reading import require_finite, select
 from gpuprune.weights.tensor import Tensor
 
@@ -35,8 +35,10 @@ def rewrite(
 
     `change` takes a matrix as `read` gives it and returns one of the same shape and type. All
     else is copied: the same format, tensors, order and metadata. One tensor is in memory at a
-    time. An existing `target` is replaced only with `force`, and never a symbolic link or what
-    is the source itself. Raises `GpupruneError`, after which nothing is left behind.
+    time. Of a model in several files `target` becomes a folder with the index and these files.
+
+    An existing `target` is replaced only with `force`, and never a folder, a symbolic link or
+    what is the source itself. Raises `GpupruneError`, after which nothing is left behind.
     """
     tensors = select(str(source), pattern)
     path = tensors[0].path
@@ -45,16 +47,18 @@ def rewrite(
             f"{quote(path)} is a pattern without values, so that nothing in it can be ranked",
             hint="prune a file with values",
         )
-    if path.suffix.lower() not in _WRITERS:
-        raise GpupruneError(
-            f"{quote(path)} is a model in several files",
-            hint="prune its .safetensors files one by one",
-        )
-    _require_target(path, target, force=force)
+    demand_memory(path, max(tensor.nbytes for tensor in tensors))
     changes = {tensor.name: partial(_apply, change, tensor) for tensor in tensors}
+    in_files = sharded.stands_for(path)
+    _require_target(path, target, force=force, is_folder=in_files)
     try:
-        with within_memory(path), replacing(target) as stream:
-            _WRITERS[path.suffix.lower()](path, stream, changes)
+        with within_memory(path):
+            if in_files:
+                with making_folder(target) as folder:
+                    sharded.rewrite(path, folder, changes)
+            else:
+                with replacing(target) as stream:
+                    _WRITERS[path.suffix.lower()](path, stream, changes)
     except OSError as error:
         raise _unwritable(target, error) from error
 
@@ -69,8 +73,8 @@ def _apply(
     return changed
 
 
-def _require_target(path: Path, target: Path, *, force: bool) -> None:
-    if target.suffix.lower() != path.suffix.lower():
+def _require_target(path: Path, target: Path, *, force: bool, is_folder: bool) -> None:
+    if not is_folder and target.suffix.lower() != path.suffix.lower():
         raise GpupruneError(
             f"{quote(target)} has another extension than {quote(path)}",
             hint=f"the format stays as it is: end the name in {path.suffix.lower()}",
@@ -89,6 +93,11 @@ def _require_target(path: Path, target: Path, *, force: bool) -> None:
         if target.samefile(path):
             raise GpupruneError(
                 f"{quote(target)} is the input itself", hint="give the output another name"
+            )
+        if is_folder:
+            raise GpupruneError(
+                f"{quote(target)} exists, and a model in several files becomes a new folder",
+                hint="give another name, or delete it first",
             )
         if not target.is_file():
             raise GpupruneError(

@@ -5,6 +5,7 @@ Format: https://huggingface.co/docs/safetensors/index#format
 
 import json
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -14,7 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from gpuprune.weights.files import chunks, damaged, demand_memory, fill, parsing, raw_bytes
+from gpuprune.weights.files import (
+    chunks,
+    damaged,
+    demand_memory,
+    fill,
+    parsing,
+    raw_bytes,
+    row_blocks,
+)
 from gpuprune.weights.tensor import Changes, Entry
 
 _LENGTH_BYTES = 8
@@ -48,6 +57,14 @@ def load(path: Path, name: str | None) -> NDArray[Any]:
     stored = _read_header(path)
     with path.open("rb") as stream:
         return _load(path, stream, stored[str(name)])
+
+
+def blocks(path: Path, name: str | None) -> Iterator[NDArray[Any]]:
+    """Read one tensor of such a type some rows at a time."""
+    stored = _read_header(path)[str(name)]
+    with path.open("rb") as stream:
+        stream.seek(stored.offset)
+        yield from row_blocks(path, stream, stored.shape, np.dtype(_DTYPES[stored.code]))
 
 
 def rewrite(path: Path, target: IO[bytes], changes: Changes) -> None:

@@ -4,15 +4,17 @@ Format: https://huggingface.co/docs/transformers/big_models#sharded-checkpoints
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from gpuprune.errors import GpupruneError
+from gpuprune.storage import replacing
 from gpuprune.weights import safetensors
 from gpuprune.weights.files import damaged, parsing, quote
-from gpuprune.weights.tensor import Entry
+from gpuprune.weights.tensor import Changes, Entry
 
 _INDEX = "model.safetensors.index.json"
 _ENDING = ".safetensors.index.json"
@@ -56,6 +58,23 @@ def entries(path: Path) -> list[Entry]:
 def load(path: Path, name: str | None) -> NDArray[Any]:
     """Read one tensor out of the file that has it."""
     return safetensors.load(_weight_map(_index(path))[str(name)], name)
+
+
+def blocks(path: Path, name: str | None) -> Iterator[NDArray[Any]]:
+    """Read one tensor some rows at a time."""
+    return safetensors.blocks(_weight_map(_index(path))[str(name)], name)
+
+
+def rewrite(path: Path, folder: Path, changes: Changes) -> None:
+    """Write the index and the files it names into a folder, the chosen tensors changed."""
+    index = _index(path)
+    weight_map = _weight_map(index)
+    for file in dict.fromkeys(weight_map.values()):
+        own = {name: change for name, change in changes.items() if weight_map[str(name)] == file}
+        with replacing(folder / file.name) as target:
+            safetensors.rewrite(file, target, own)
+    with replacing(folder / index.name) as target:
+        target.write(index.read_bytes())
 
 
 def _index(path: Path) -> Path:

@@ -1,14 +1,13 @@
 """Which rate and which group sizes a matrix already has."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 # Exact zeros inside kept groups exist; a wrong group size misses half of the transitions.
 _STRAY_SHARE = 0.01
-_BLOCK_ELEMENTS = 2**20  # compared at once, so that the extra memory is 1 MiB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +23,10 @@ class Structure:
     column_group: int | None
 
 
-def detect_structure(kept: NDArray[np.bool_]) -> Structure:
-    """Detect the rate and the group sizes of a mask: bool (rows, cols), True where kept.
+def detect_structure(blocks: Iterable[NDArray[np.bool_]]) -> Structure:
+    """Detect the rate and the group sizes of a mask, given from top to bottom in blocks of rows.
+
+    Each block is bool (some rows, cols), True where kept.
 
     A transition is a pair of neighbours of which one is kept. `row_group` is the largest g such
     that at most 1 % of all transitions along the rows lie at columns that are no multiple of g,
@@ -35,34 +36,23 @@ def detect_structure(kept: NDArray[np.bool_]) -> Structure:
     passes for groups of g by chance with a probability of about g ** -n: a handful of
     transitions proves little.
     """
+    kept = size = 0
+    along: NDArray[np.int64] | int = 0  # transitions between the columns i and i + 1, for each i
+    down = []  # transitions between the rows i and i + 1, for each i
+    above: NDArray[np.bool_] | None = None
+    for block in blocks:
+        kept += int(np.count_nonzero(block))
+        size += block.size
+        along = along + np.count_nonzero(block[:, 1:] != block[:, :-1], axis=0)
+        if above is not None:
+            down.append(np.count_nonzero(block[:1] != above, axis=1))
+        down.append(np.count_nonzero(block[1:] != block[:-1], axis=1))
+        above = block[-1:].copy()
     return Structure(
-        rate=1 - int(np.count_nonzero(kept)) / kept.size,
-        row_group=_largest_group(_count_along_rows(kept)),
-        column_group=_largest_group(_count_down_columns(kept)),
+        rate=1 - kept / size,
+        row_group=_largest_group(np.asarray(along)),
+        column_group=_largest_group(np.concatenate(down)),
     )
-
-
-def _count_along_rows(kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Transitions between the columns i and i + 1, for each i."""
-    rows, cols = kept.shape
-    counts = np.zeros(cols - 1, np.int64)
-    step = max(1, _BLOCK_ELEMENTS // cols)
-    for start in range(0, rows, step):
-        block = kept[start : start + step]
-        counts += np.count_nonzero(block[:, 1:] != block[:, :-1], axis=0)
-    return counts
-
-
-def _count_down_columns(kept: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Transitions between the rows i and i + 1, for each i."""
-    rows, cols = kept.shape
-    counts = np.zeros(rows - 1, np.int64)
-    step = max(1, _BLOCK_ELEMENTS // cols)
-    for start in range(0, rows - 1, step):
-        block = kept[start : start + step + 1]
-        changed: NDArray[Any] = block[1:] != block[:-1]
-        counts[start : start + step] = np.count_nonzero(changed, axis=1)
-    return counts
 
 
 def _largest_group(counts: NDArray[np.int64]) -> int | None:

@@ -58,12 +58,15 @@ def nodes() -> Iterator[Nodes]:
 
 
 @pytest.fixture
-def bench(nodes: Nodes, tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start `gpuprune bench` on the cluster, in a process of its own."""
+def bench(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start `gpuprune bench` on a cluster, that of `nodes` if none is named, as a process."""
     started = []
 
     def start(*arguments: object, address: str = "") -> subprocess.Popen[str]:
-        command = [sys.executable, "-m", "gpuprune", "bench", "--ray", address or nodes.address]
+        address = address or request.getfixturevalue("nodes").address
+        command = [sys.executable, "-m", "gpuprune", "bench", "--ray", address]
         started.append(
             subprocess.Popen(
                 [*command, *map(str, arguments)],

@@ -81,12 +81,45 @@ def test_nobody_at_the_address_is_told_at_once(run):
     assert_refused(result, f"no Ray cluster answers at 127.0.0.1:{port}", "ray start --head")
 
 
+def test_telemetry_is_off_before_ray_is_asked_for_anything(run, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    run("bench", *SMALL, "--ray", "127.0.0.1:1")
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+
+
+def test_a_cluster_that_is_no_more_is_not_waited_for_though_the_environment_names_it(
+    run, monkeypatch
+):
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{unused.getsockname()[1]}"
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        result = run("bench", *SMALL, "--ray", "auto")
+    assert_refused(result, f"no Ray cluster answers at {address}", "ray start --head")
+
+
 @pytest.mark.slow
 def test_who_listens_and_is_not_ray_is_not_waited_for(run):
     pytest.importorskip("ray")
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         result = run("bench", *SMALL, "--ray", f"127.0.0.1:{deaf.getsockname()[1]}")
     assert_refused(result, "does not answer as Ray does", "6379")
+
+
+@pytest.mark.slow
+def test_a_cluster_that_died_without_a_word_is_not_waited_for(run, tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        note = tmp_path / "ray" / "ray_current_cluster"  # as Ray leaves it
+        note.parent.mkdir()
+        note.write_text(f"127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        result = run("bench", *SMALL, "--ray", "auto")
+    assert_refused(result, "that this machine belonged to does not answer", "ray stop")
 
 
 @pytest.mark.slow
@@ -124,12 +157,36 @@ class TestOnACluster:
         nodes.add(1, env_vars={"PYTHONPATH": str(tmp_path / "old")})
         assert_refuses(bench(*SMALL), "has gpuprune 0.0.9, and this process has")
 
+    def test_another_python_on_a_node_is_refused(self, nodes, bench, tmp_path):
+        site = tmp_path / "site"
+        site.mkdir()
+        (site / "sitecustomize.py").write_text(
+            "import platform\nplatform.python_version = lambda: '3.99.0'\n"
+        )
+        nodes.add(1, env_vars={"PYTHONPATH": f"{site}:{ROOT}"})
+        path = tmp_path / "run.jsonl"
+        assert_refuses(bench(*SMALL, "--output", path), "has Python 3.99.0, and this process has")
+        assert not path.exists()
+
+    def test_a_cluster_without_tokens_is_joined_by_who_has_one(
+        self, nodes, bench, tmp_path, monkeypatch
+    ):
+        nodes.add(1)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        (tmp_path / ".ray").mkdir()
+        (tmp_path / ".ray" / "auth_token").write_text("a" * 64)
+        monkeypatch.delenv("RAY_ADDRESS", raising=False)
+        path = tmp_path / "run.jsonl"
+        process = bench(*SMALL, "--output", path, address="auto")
+        assert process.wait(timeout=100) == 0, process.communicate()
+        assert_every_case_once(path, 2, contenders=3)
+
     def test_a_node_that_joins_with_another_version_gets_no_case(self, nodes, bench, tmp_path):
         shutil.copytree(ROOT / "gpuprune", tmp_path / "old" / "gpuprune")
         (tmp_path / "old" / "gpuprune" / "__init__.py").write_text('__version__ = "0.0.9"\n')
         nodes.add(1)
         path = tmp_path / "run.jsonl"
-        process = bench(*SWEEP_200, "--output", path)
+        process = bench(*SWEEP_200[:-1], 90, "--output", path)
         wait_until(process, lambda: len(results_in(path)) > 10)
         nodes.add(2, env_vars={"PYTHONPATH": str(tmp_path / "old")})
         _, stderr = process.communicate(timeout=200)
@@ -212,27 +269,51 @@ class TestOnACluster:
         assert {one["case"]["rows"] for one in results_in(path)} == {512}
 
 
-@pytest.mark.slow
-def test_a_wrong_token_names_the_variable_at_once(run, tmp_path, monkeypatch):
+@pytest.fixture
+def guarded(tmp_path):
+    """The address of a head node that asks for the token a...a, of a user at home in tmp_path."""
     pytest.importorskip("ray")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("a" * 32)
     with socket.socket() as unused:
         unused.bind(("", 0))
         port = unused.getsockname()[1]
     head = subprocess.Popen(
         [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", f"--port={port}",
          "--num-cpus=1", "--include-dashboard=false", "--block"],
-        env={**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "a" * 32},
+        env={**os.environ, "HOME": str(tmp_path), "RAY_AUTH_MODE": "token",
+             "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     try:
         wait_until(head, lambda: "--block" in head.stdout.readline())
-        address = f"{socket.gethostbyname(socket.gethostname())}:{port}"
-        monkeypatch.setenv("RAY_AUTH_MODE", "token")
-        monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 32)
-        assert_refused(run("bench", *SMALL, "--ray", address), "token", "RAY_AUTH_TOKEN")
+        yield f"{socket.gethostbyname(socket.gethostname())}:{port}"
     finally:
         head.terminate()
-        head.communicate(timeout=30)
+        head.communicate(timeout=60)
+
+
+@pytest.mark.slow
+def test_a_wrong_token_names_the_variable_at_once(run, guarded, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "b" * 32)
+    assert_refused(run("bench", *SMALL, "--ray", guarded), "token", "RAY_AUTH_TOKEN")
+
+
+@pytest.mark.slow
+def test_who_has_no_token_is_told_that_one_is_asked_for(run, guarded, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "nowhere"))
+    assert_refused(run("bench", *SMALL, "--ray", guarded), "asks for one", "RAY_AUTH_TOKEN")
+
+
+@pytest.mark.slow
+def test_the_users_own_token_is_shown_to_a_cluster_that_asks_for_it(
+    guarded, bench, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    process = bench(*SMALL, "--output", tmp_path / "run.jsonl", address=guarded)
+    assert process.wait(timeout=100) == 0, process.communicate()
+    assert_every_case_once(tmp_path / "run.jsonl", 2, contenders=3)
 
 
 def refuse_memory(pid):

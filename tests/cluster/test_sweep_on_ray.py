@@ -101,3 +101,18 @@ def test_a_node_that_joins_while_the_sweep_goes_on_takes_its_share(nodes, bench,
     assert process.returncode == 0, stderr
     assert_every_case_once(path, 200)
     assert devices_of(read(path).results)["gpu-2"] > 0
+
+
+def test_a_node_that_is_lost_and_comes_back_with_its_device_goes_on(nodes, bench, tmp_path):
+    path = tmp_path / "run.jsonl"
+    first = nodes.add(1)
+    process = bench(*SWEEP_200, "--output", path)
+    wait_until(process, lambda: len(results_in(path)) > 10)
+    nodes.kill(first)  # its worker may still be in a case, and holds the device until that is done
+    nodes.add(1)
+    _, stderr = process.communicate(timeout=200)
+    assert process.returncode == 0, stderr
+    assert_every_case_once(path, 200)
+    workers = read(path).end["workers"]
+    assert [one["device_id"] for one in workers] == ["gpu-1", "gpu-1"]
+    assert sum(one["cases"] for one in workers) == 200

@@ -214,19 +214,17 @@ def test_a_tradeoff_marks_the_front_in_each_run(evidence):
     assert [row["speedup"] for row in rows[:3]] == [1.0, pytest.approx(1.5), pytest.approx(2.0)]
 
 
-def test_names_of_points_that_lie_together_stand_above_each_other(tmp_path):
-    together = {1: {0.9: 2.0}, 8: {0.9: 2.01}, 32: {0.9: 2.02}}
+def test_points_that_lie_together_share_a_name(tmp_path):
+    together = {1: {0.9: 2.0}, 8: {0.9: 2.01}, 32: {0.9: 2.02}, 64: {0.9: 2.02}}
+    accuracies = {None: 0.9, 1: 0.801, 8: 0.8, 32: 0.802, 64: 0.7}
     evidence = read(
         [
             write_run(tmp_path / "run.jsonl", made_results(together)),
-            write_training(
-                tmp_path / "accuracy.jsonl", trained({None: 0.9, 1: 0.8, 8: 0.8, 32: 0.8})
-            ),
+            write_training(tmp_path / "accuracy.jsonl", trained(accuracies)),
         ]
     )
-    rows = rows_of("tradeoff", evidence)
-    assert [(row["name"], row["lift"]) for row in rows] == [
-        ("unpruned", 0), ("1", 0), ("8", 1), ("32", 2)
+    assert [(row["name"], row["label"]) for row in rows_of("tradeoff", evidence)] == [
+        ("unpruned", "unpruned"), ("1", ""), ("8", ""), ("32", "1, 8, 32"), ("64", "64")
     ]  # fmt: skip
 
 

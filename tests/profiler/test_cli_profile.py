@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from gpuprune import report
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
-from gpuprune.cli import cli, profile_console
+from gpuprune.cli import cli, profile_console, terminal
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler import model, tables
 from gpuprune.profiler.command import Profiler
@@ -298,19 +298,21 @@ def test_what_a_file_lacks_is_told_with_one_command_that_collects_it_all(run, nc
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
-def test_table_fits_the_terminal_and_says_what_it_leaves_out(run, width):
+def test_table_fits_the_terminal_and_says_what_it_leaves_out(run, width, monkeypatch):
+    monkeypatch.setattr(terminal, "width", lambda stream: width)
     captures = Path(__file__).parent / "captures"
     files = [word for path in sorted(captures.iterdir()) for word in ("--from", path)]
-    result = run("profile", *files, env={"COLUMNS": str(width)})
+    result = run("profile", *files)
     rows = [line for line in result.stdout.splitlines() if not line.startswith("Measured")]
     assert [line for line in rows if len(line) > width] == []
     assert "Left out for want of width: " in result.stderr
 
 
-def test_markdown_has_whole_names_and_every_column(run, ncu_file):
+def test_markdown_has_whole_names_and_every_column(run, ncu_file, monkeypatch):
+    monkeypatch.setattr(terminal, "width", lambda stream: 80)
     name = "void spmm<" + "float, " * 20 + "1>(int)"
     ncu_file.write_text(NCU.replace("sgemm", name))
-    result = run("profile", "--from", ncu_file, "--format", "markdown", env={"COLUMNS": "80"})
+    result = run("profile", "--from", ncu_file, "--format", "markdown")
     assert report.escape(name) in result.stdout
     assert "sectors" in result.stdout
 

@@ -247,6 +247,14 @@ def test_an_unwritable_directory_is_an_error(directory: str, source: Path) -> No
     assert raised.value.hint == "choose a directory that is writable and has room"
 
 
+def test_what_exceeds_memory_is_refused_before_anything_is_written(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gpuprune.environment.free_memory_bytes", lambda: 23)
+    with pytest.raises(GpupruneError, match="needs more memory than this machine has"):
+        weights.rewrite(source, Path("/proc/self/out.npy"), drop_first_column)  # unwritable
+
+
 def test_force_replaces_an_existing_file(source: Path) -> None:
     target = source.with_name("out.npy")
     target.write_bytes(b"old")

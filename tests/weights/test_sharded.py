@@ -2,11 +2,10 @@
 
 import json
 import os
-import struct
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from gpuprune import weights
 from gpuprune.errors import GpupruneError
@@ -18,15 +17,17 @@ NAMES = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
 @pytest.fixture
 def model(tmp_path):
     """Two files with two layers and a norm between them."""
+    folder = tmp_path / "model"
+    folder.mkdir()
     random = np.random.default_rng(0)
     tensors = {
         NAMES[0]: {"a.weight": random.random((6, 4), np.float32), "norm": np.ones(4, np.float32)},
         NAMES[1]: {"b.weight": random.random((3, 5), np.float32)},
     }
     for name, own in tensors.items():
-        save_file(own, tmp_path / name)
-    write_index(tmp_path, {t: name for name, own in tensors.items() for t in own})
-    return tmp_path
+        save_file(own, folder / name)
+    write_index(folder, {t: name for name, own in tensors.items() for t in own})
+    return folder
 
 
 def write_index(folder, weight_map):
@@ -111,35 +112,69 @@ def test_an_index_that_cannot_be_believed_is_refused(model, damage, words):
     assert error.value.hint
 
 
-def test_pruning_a_sharded_model_points_to_its_files(model, tmp_path):
-    with pytest.raises(GpupruneError, match="is a model in several files") as error:
-        weights.rewrite(model, tmp_path / "pruned.safetensors", lambda _, array: array)
-    assert "one by one" in error.value.hint
+def zero(_, array):
+    return np.zeros_like(array)
 
 
-@pytest.mark.timeout(60)
-def test_a_model_larger_than_memory_is_planned_and_listed_at_once(run, tmp_path):
-    path = tmp_path / "model.safetensors"
-    write_holes(path, layers=400, rows=11008, cols=4096)
-    result = run("bench", "--weights", path, "--rates", "0.9", "--groups", "8", "--dry-run")
-    assert result.exit_code == 0, result.output
-    assert "400 cases" in result.stdout
-    assert result.stdout.count("11008x4096x50") == 400
+def contents(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
-def write_holes(path, layers, rows, cols):
-    """Write a file of 36 GB in float16 that takes no room on the disk."""
-    size = rows * cols * 2
-    header = json.dumps(
-        {
-            f"layers.{i}.weight": {
-                "dtype": "F16",
-                "shape": [rows, cols],
-                "data_offsets": [i * size, (i + 1) * size],
-            }
-            for i in range(layers)
-        }
-    ).encode()
-    with path.open("wb") as file:
-        file.write(struct.pack("<Q", len(header)) + header)
-        file.truncate(8 + len(header) + layers * size)
+@pytest.mark.parametrize("named", ["folder", "index"])
+def test_a_pruned_model_is_a_folder_with_the_same_index_and_files(model, tmp_path, named):
+    source = model if named == "folder" else model / INDEX
+    (model / "notes.txt").write_text("no part of the model")
+    before, target = contents(model), tmp_path / "pruned"
+    weights.rewrite(source, target, zero, pattern="b.*")
+    after = contents(target)
+    assert set(after) == {INDEX, *NAMES}
+    assert {name: after[name] for name in (INDEX, NAMES[0])} == {
+        name: before[name] for name in (INDEX, NAMES[0])
+    }
+    changed = load_file(target / NAMES[1])
+    assert list(changed) == ["b.weight"]
+    np.testing.assert_array_equal(changed["b.weight"], np.zeros((3, 5), np.float32))
+    del before["notes.txt"]
+    assert contents(target) | contents(model) == before | {"notes.txt": b"no part of the model"}
+
+
+def test_a_model_never_takes_the_place_of_what_is_there(model, tmp_path):
+    there = tmp_path / "there"
+    there.mkdir()
+    (tmp_path / "link").symlink_to(there)
+    (tmp_path / "file").write_text("precious")
+    for target, words in (
+        (model, "is the input itself"),
+        (there, "exists, and a model in several files becomes a new folder"),
+        (tmp_path / "link", "is a symbolic link"),
+        (tmp_path / "file", "exists, and a model in several files becomes a new folder"),
+        (tmp_path / "none" / "out", "is not a directory"),
+    ):
+        with pytest.raises(GpupruneError, match=words) as error:
+            weights.rewrite(model, target, zero, force=True)
+        assert error.value.hint
+    assert (tmp_path / "file").read_text() == "precious"
+    assert list(there.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, GpupruneError("x", hint="y")])
+def test_nothing_is_left_of_a_model_whose_second_file_fails(model, tmp_path, error):
+    def fail(tensor, array):
+        if tensor.name == "b.weight":
+            raise error
+        return array
+
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(error if isinstance(error, type) else type(error)):
+        weights.rewrite(model, tmp_path / "out", fail)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_digest_is_of_what_was_chosen_alone(model):
+    def digest(pattern):
+        return weights.digest(weights.select(str(model), pattern))
+
+    first, both = digest("a.*"), digest(None)
+    save_file({"b.weight": np.ones((3, 5), np.float32)}, model / NAMES[1])
+    assert digest("a.*") == first
+    assert len({first, both, digest(None), digest("b.*")}) == 4
