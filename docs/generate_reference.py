@@ -15,7 +15,10 @@ Generated from the commands' help by `python docs/generate_reference.py`; a test
 
 Every option is also read from the environment, as `GPUPRUNE_` and its name: `GPUPRUNE_RATES=0.9`.
 An option on the command line wins over the environment, that over `--config FILE.toml`, and that
-over the default.
+over the default. A `GPUPRUNE_...` that names no option is ignored with a warning; a value in FILE
+that an option overrides still has to be right.
+
+At a terminal tables and lines are broken to its width; a pipe or a file gets whole lines.
 
 | exit code | means |
 |---|---|

@@ -80,9 +80,12 @@ def load(path: Path | None, base: Sweep, options: Mapping[str, Any]) -> Sweep:
 
     Raises GpupruneError where a key is unknown, a value has no meaning, or two exclude each other.
     """
-    given = _read(path) if path else {}
-    given |= {name: value for name, value in options.items() if value is not None}
-    parsed = {name: _PARSERS[name](value, name) for name, value in given.items()}
+    given = {name: value for name, value in options.items() if value is not None}
+    parsed = {
+        name: _PARSERS[name](value, name)
+        for values in (_read(path) if path else {}, given)  # an overridden value has to be right
+        for name, value in values.items()
+    }
     is_pattern = Path(parsed.get("weights", "").partition("::")[0]).suffix == ".smtx"
     if is_pattern:
         parsed["as_is"] = True

@@ -14,6 +14,7 @@ Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
 
+LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
 ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -36,6 +37,20 @@ class Case:
     seed: int = 0
     weights: str | None = None  # FILE::TENSOR, or None for normal random weights
     as_is: bool = False  # the weights' own zeros are the mask
+
+    @property
+    def shape(self) -> str:
+        """The layer and its batch as `--shape` takes them."""
+        return f"{self.rows}x{self.cols}x{self.batch}"
+
+    def layer(self) -> dict[str, Any]:
+        """Return what names the layer, as rows of any table for programs have it."""
+        return {name: getattr(self, name) for name in LAYER}
+
+    def setting(self) -> dict[str, Any]:
+        """Return all that rows have of a case before its rate and group."""
+        names = ("dtype", "orientation", "score", "seed")
+        return {**self.layer(), **{name: getattr(self, name) for name in names}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

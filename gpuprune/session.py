@@ -11,7 +11,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from gpuprune import __version__, contenders, sweep, twins, weights
+from gpuprune import __version__, contenders, plan, sweep, twins, weights
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Executor, Work
@@ -92,8 +92,8 @@ class Session:
 def resolve(asked: Sweep, executor: Executor) -> Job:
     """Resolve a sweep where it will run; raises GpupruneError for whatever cannot be."""
     names = contenders.choose(asked.contenders, asked.orientation, executor.device)
-    cases = sweep.plan(asked)
-    sweep.check_memory(cases, executor.free_bytes())
+    cases = plan.cases(asked)
+    plan.check_memory(cases, executor.free_bytes())
     return Job(
         sweep=asked, executor=executor, cases=cases, contenders=names, twins=twins.find(cases)
     )
@@ -106,7 +106,7 @@ def start(
     """Begin a run, or go on with the one in `output`; nothing is written if that is refused."""
     if resume and output is None:
         raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
-    sweep.check_weights(case for case in job.cases if case not in job.twins)
+    plan.check_weights(case for case in job.cases if case not in job.twins)
     if output is not None and resume and output.exists():
         with Journal.resume(output) as journal:
             yield _resumed(job, journal, output)

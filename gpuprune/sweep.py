@@ -5,14 +5,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
-from itertools import groupby
 from typing import Any
 
-from gpuprune import timing, weights
+from gpuprune import timing
 from gpuprune.backends import Array, Backend
-from gpuprune.config import Sweep
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
-from gpuprune.errors import GpupruneError
 from gpuprune.problem import (
     AFTER,
     BEFORE,
@@ -20,14 +17,11 @@ from gpuprune.problem import (
     Load,
     Trial,
     Variation,
-    load_weights,
     make_trials,
 )
-from gpuprune.records import ITEM_BYTES, Calibration, Case, Contract, Result, Status, Timing
+from gpuprune.records import Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.roofline import predict, roofline
 from gpuprune.verification import judge, verify
-
-_COPIES = 8  # of a layer and its operands that a case needs at once, ranking and float64 included
 
 
 @dataclass
@@ -44,58 +38,6 @@ class Stopwatch:
             return function()
         finally:
             self.measuring_s += self.clock() - start
-
-
-def plan(sweep: Sweep) -> list[Case]:
-    """List the cases of a sweep: by layer, then group, then rate, as they are best made.
-
-    Reads the heads of weight files, and with `as_is` their values.
-    """
-    common: dict[str, Any] = {
-        "dtype": sweep.dtype,
-        "orientation": sweep.orientation,
-        "score": sweep.score,
-        "min_groups_per_row": sweep.min_groups_per_row,
-        "seed": sweep.seed,
-    }
-    if sweep.weights is None:
-        layers: list[dict[str, Any]] = [
-            {"rows": rows, "cols": cols, "batch": batch} for rows, cols, batch in sweep.shape
-        ]
-        return _grid(sweep, layers, common)
-    tensors = weights.select(sweep.weights, sweep.tensor)
-    if sweep.as_is:
-        return [_as_is(tensor, sweep, common) for tensor in tensors]
-    if patterns := [tensor for tensor in tensors if tensor.is_pattern]:
-        raise GpupruneError(
-            f"{patterns[0].label} is a pattern without values, which cannot be ranked",
-            hint="add --as-is to time it as it is",
-        )
-    layers = [
-        {"rows": t.rows, "cols": t.cols, "batch": sweep.batch, "weights": t.label} for t in tensors
-    ]
-    return _grid(sweep, layers, common)
-
-
-def check_weights(cases: Iterable[Case]) -> None:
-    """Raise GpupruneError where a case's file holds what cannot be measured, such as NaN."""
-    for _, alike in groupby(cases, lambda case: (case.weights, case.dtype)):
-        case = next(alike)
-        if case.weights is not None:
-            load_weights(case)
-
-
-def check_memory(cases: Iterable[Case], free: int) -> None:
-    """Raise GpupruneError where a case needs more than so many bytes, which are free."""
-    for case in cases:
-        matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
-        need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
-        if need > free:
-            raise GpupruneError(
-                f"shape {case.rows}x{case.cols}x{case.batch} needs about {need / 2**30:.1f} GiB, "
-                f"and {free / 2**30:.1f} GiB is free",
-                hint="take a smaller --shape, or a layer that fits",
-            )
 
 
 def warm_up(prepares: Mapping[str, Prepare], case: Case, backend: Backend) -> None:
@@ -351,28 +293,4 @@ def _with_model(
         predicted_s=own.seconds if own else None,
         bound=own.bound if own else None,
         roofline_s=least.seconds if least else None,
-    )
-
-
-def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) -> list[Case]:
-    return [
-        Case(**layer, **common, group=group, rate=rate)
-        for layer in layers
-        for group in sweep.groups
-        for rate in sweep.rates
-    ]
-
-
-def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
-    found = weights.detect_structure(weights.read_pattern(tensor))
-    group = found.column_group if sweep.orientation == "column" else found.row_group
-    return Case(
-        rows=tensor.rows,
-        cols=tensor.cols,
-        batch=sweep.batch,
-        weights=tensor.label,
-        as_is=True,
-        rate=found.rate,
-        group=group or 1,
-        **common,
     )

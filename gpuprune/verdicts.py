@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from gpuprune import report
 from gpuprune.gate import Comparison
-from gpuprune.records import Case
+from gpuprune.records import LAYER, Case
 from gpuprune.regression.verdict import Verdict, Word
 from gpuprune.units import format_count, format_percent, format_seconds
 
@@ -144,10 +144,7 @@ _RELATIVE = (
 
 def _row(verdict: Verdict, with_layer: bool) -> Row:
     case = verdict.case
-    layer = {}
-    if with_layer:
-        names = ("weights", "rows", "cols", "batch")
-        layer = {name: getattr(case, name) if case else None for name in names}
+    layer: Row = (case.layer() if case else dict.fromkeys(LAYER)) if with_layer else {}
     return {
         "level": verdict.level,
         **layer,
@@ -212,7 +209,7 @@ def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
     case = verdict.case
     what = verdict.contender if verdict.level in ("cell", "contender") else verdict.level
     if case and several_layers:
-        what = f"{what} {case.weights or f'{case.rows}x{case.cols}x{case.batch}'}"
+        what = f"{what} {case.weights or case.shape}"
     return [
         verdict.verdict,
         report.printable(what),
@@ -229,7 +226,7 @@ def _name(verdict: Verdict) -> str:
     case = verdict.case
     if case is None:
         return report.printable(verdict.contender)
-    layer = case.weights or f"{case.rows}x{case.cols}x{case.batch}"
+    layer = case.weights or case.shape
     return report.printable(f"{verdict.contender},{case.rate:g},{case.group} {layer}")
 
 
@@ -253,7 +250,7 @@ def _command_value(text: str, *, property_too: bool = False) -> str:
 
 def _layers(verdicts: Iterable[Verdict]) -> set[tuple[Any, ...]]:
     cases: Iterable[Case] = (one.case for one in verdicts if one.case)
-    return {(case.weights, case.rows, case.cols, case.batch) for case in cases}
+    return {tuple(case.layer().values()) for case in cases}
 
 
 def _signed(share: float | None) -> str:

@@ -176,6 +176,17 @@ def test_environment_beats_the_file_and_an_option_beats_both(run, tmp_path):
     assert {(row["rate"], row["group"]) for row in json_rows(result)} == {(0.6, 1)}
 
 
+def test_a_variable_that_names_no_option_is_told_with_the_one_that_was_meant(run):
+    env = {"GPUPRUNE_RATS": "0.9", "GPUPRUNE_CI_JOB": "7", "GPUPRUNE_BENCH_DRY_RUN": "1"}
+    result = run("bench", "--device", "fake", env=env)
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "Warning: GPUPRUNE_CI_JOB names no option and is ignored\n"
+        "Warning: GPUPRUNE_RATS names no option and is ignored; did you mean GPUPRUNE_RATES?\n"
+    )
+    assert run("bench", "--device", "fake", "-q", env=env).stderr == ""
+
+
 BAD_BENCH = {
     "rates from high to low": (["--rates", "0.98:0.8"], "0.98:0.8"),
     "a rate above one": (["--rates", "1.2"], "1.2"),

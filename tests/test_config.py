@@ -87,6 +87,13 @@ def test_a_bad_file_is_refused_and_named(tmp_path, text, message):
         load(path, paper(), {})
 
 
+def test_a_value_of_the_file_is_checked_though_an_option_overrides_it(tmp_path):
+    path = tmp_path / "sweep.toml"
+    path.write_text("rates = 1.5")
+    with pytest.raises(GpupruneError, match=r"rate 1\.5 is not between 0 and 1"):
+        load(path, paper(), {"rates": "0.9"})
+
+
 def test_a_missing_a_huge_and_a_binary_file_are_refused(tmp_path):
     huge, binary = tmp_path / "huge.toml", tmp_path / "binary.toml"
     huge.write_text("#" * 2**21)

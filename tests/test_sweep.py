@@ -3,18 +3,15 @@ import sys
 from collections import Counter
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from gpuprune import contenders
 from gpuprune.backends import Sample
 from gpuprune.backends.fake import FakeBackend
-from gpuprune.config import load, paper
 from gpuprune.contenders import NotApplicable, Prepared
-from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, Problem
 from gpuprune.records import Case, Contract
-from gpuprune.sweep import Stopwatch, check_memory, plan, run, warm_up
+from gpuprune.sweep import Stopwatch, run, warm_up
 from tests.cheats import CHEATS
 from tests.conftest import problem_of
 
@@ -265,40 +262,6 @@ def test_nothing_pruned_and_everything_pruned_are_cases_like_others(cpu, rate):
     case = Case(rows=24, cols=40, batch=5, rate=rate, group=4)
     found = measure(cpu, case=case, csr=contenders.load("csr"))
     assert [result.status for result in found.values()] == ["ok", "ok"]
-
-
-def test_the_plan_goes_by_layer_then_group_then_rate():
-    sweep = load(None, paper(), {"rates": "0.5,0.9", "groups": "1,8", "shape": "8x8x1,4x4x1"})
-    assert [(case.rows, case.group, case.rate) for case in plan(sweep)] == [
-        (rows, group, rate) for rows in (8, 4) for group in (1, 8) for rate in (0.5, 0.9)
-    ]
-
-
-def test_the_plan_of_a_file_has_its_layers_and_the_batch(tmp_path):
-    path = tmp_path / "model.npz"
-    np.savez(path, a=np.ones((4, 6), np.float32), b=np.ones((3, 5)), bias=np.ones(4))
-    sweep = load(None, paper(), {"weights": str(path), "batch": "9", "rates": "0.5"})
-    cases = plan(sweep)
-    assert {(case.rows, case.cols, case.batch) for case in cases} == {(4, 6, 9), (3, 5, 9)}
-    assert {case.weights for case in cases} == {f"{path}::a", f"{path}::b"}
-
-
-def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
-    path = tmp_path / "pruned.npy"
-    values = np.ones((64, 64), np.float32)
-    values.reshape(64, 16, 4)[np.random.default_rng(0).random((64, 16)) < 0.75] = 0
-    np.save(path, values)
-    (case,) = plan(load(None, paper(), {"weights": str(path), "as_is": True}))
-    assert case.group == 4
-    assert case.rate == pytest.approx(0.75, abs=0.05)
-    assert case.rate == 1 - np.count_nonzero(values) / values.size
-
-
-def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):
-    case = Case(rows=10**6, cols=10**6, batch=1, rate=0.5, group=1)
-    with pytest.raises(GpupruneError, match="1000000x1000000x1 needs about") as error:
-        check_memory([case], fake.free_bytes())
-    assert "smaller" in error.value.hint
 
 
 def test_a_contender_that_breaks_while_warming_up_breaks_nothing(fake):

@@ -5,7 +5,6 @@ belongs to; a checksum over the values tells a damaged one.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.numpy import load, save
 from gpuprune.accuracy.model import Parameters
 from gpuprune.accuracy.train import State
 from gpuprune.errors import GpupruneError
+from gpuprune.storage import replacing
 
 _MOST_BYTES = 4 << 30
 
@@ -57,16 +57,11 @@ def write(path: Path, checkpoint: Checkpoint, configuration: Mapping[str, Any]) 
         "seeds": json.dumps(checkpoint.seeds),
         "crc": str(_checksum(values)),
     }
-    part = _part(path)
     try:
-        with part.open("wb") as file:
-            file.write(save(values, metadata))
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-        _sync_directory(path.parent)
+        _part(path).unlink(missing_ok=True)  # of a process that was killed
+        with replacing(path, _part(path)) as stream:
+            stream.write(save(values, metadata))
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise GpupruneError(
             f"cannot write {path}: {error.strerror or error}",
             hint="free some space, then give the same command with --resume",
@@ -151,11 +146,3 @@ def _checksum(values: Mapping[str, NDArray[Any]]) -> int:
 
 def _canonical(configuration: Mapping[str, Any]) -> str:
     return json.dumps(configuration, sort_keys=True)
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gpuprune.accuracy.data import FILES
 from gpuprune.errors import GpupruneError
+from gpuprune.storage import replacing
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist",
@@ -65,7 +66,8 @@ def _fetch(path: Path, mirrors: Sequence[str]) -> None:
         except (OSError, HTTPException, ValueError) as error:
             reasons.append(f"{mirror}: {error}")
         else:
-            _write_whole(path, content)
+            with replacing(path) as stream:
+                stream.write(content)
             return
     raise GpupruneError(
         f"cannot download {path.name} ({'; '.join(reasons)})",
@@ -82,12 +84,3 @@ def _content(url: str, size: int, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ValueError("sent something else: the checksum is wrong")
     return content
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import click
 
 from gpuprune import __version__, environment
+from gpuprune.cli import variables
 from gpuprune.cli.accuracy import accuracy
 from gpuprune.cli.baseline import baseline
 from gpuprune.cli.bench import bench
@@ -99,6 +100,8 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Notice where the output of a command cannot be written."""
         with _noticing_stdout():
+            if not {"-q", "--quiet"} & set(ctx.args):  # which the command has not read yet
+                variables.warn_of_unknown(self)
             return super().invoke(ctx)
 
 

@@ -13,7 +13,7 @@ from gpuprune.accuracy.data import VERIFIED
 from gpuprune.accuracy.experiment import Session
 from gpuprune.accuracy.records import Outcome
 from gpuprune.accuracy.runner import Progress as Event
-from gpuprune.cli import accuracy_table
+from gpuprune.cli import accuracy_table, terminal
 from gpuprune.cli.console import note
 from gpuprune.units import format_minutes, format_percent
 
@@ -59,7 +59,7 @@ class AccuracyConsole:
             if self._format == "csv":
                 click.echo(report.csv_text([one.row() for one in outcomes]))
             elif self._format != "json":
-                click.echo(accuracy_table.table(outcomes, self._format))
+                terminal.show(accuracy_table.table(outcomes, self._format), self._format)
             for line in accuracy_table.remarks(outcomes, self._session.dataset.held_out):
                 note(line, quiet=self._quiet)
 

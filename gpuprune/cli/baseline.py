@@ -105,7 +105,11 @@ def record(
 @FILE
 @options.output_format
 def show(file: Path, output_format: Any) -> None:
-    """Show where a baseline was measured, and its cells."""
+    """Show where a baseline was measured, and its cells.
+
+    With --format json the first line is what the baseline says of itself, and each line names its
+    record: baseline, cell or efficiency.
+    """
     from gpuprune.cli import baseline_console
 
     baseline_console.show_baseline(file, output_format)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from gpuprune import fresh, gate, report, verdicts
+from gpuprune.cli import terminal
 from gpuprune.cli.gate_console import loaded, with_profile
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -68,7 +69,7 @@ def update(
     _require_all_runs(newer, needed)
     comparison = gate.against_baseline(older, found)
     comparison = with_profile(comparison, older, rows if profile else None, most_points)
-    click.echo(verdicts.summary(comparison))
+    terminal.show(verdicts.summary(comparison))
     if held := sum(one.may_be_slower for one in comparison.verdicts):
         if reason is None:
             say(
@@ -82,17 +83,22 @@ def update(
 
 
 def show_baseline(path: Path, output_format: report.Format) -> None:
-    """Show a baseline's conditions, for people, its cells and its load efficiencies."""
+    """Show a baseline's conditions, its cells and its load efficiencies; as CSV its cells."""
     found = Baseline.load(path)
     rows = [_cell_row(found, cell) for cell in found.arm.times]
-    if output_format in ("json", "csv"):
-        click.echo(report.listing(rows, output_format))
+    if output_format == "csv":
+        click.echo(report.csv_text(rows))
+        return
+    if output_format == "json":
+        cells = ({"record": "cell", **row} for row in rows)
+        figures = ({"record": "efficiency", **row} for row in found.profile)
+        click.echo(report.json_lines([found.header(), *cells, *figures]))
         return
     markdown = output_format == "markdown"
     parts = ["\n".join(_conditions_for_people(found, markdown)), _cell_table(rows, markdown)]
     if found.profile:
         parts.append(_efficiency_table(found, markdown))
-    click.echo("\n\n".join(parts))
+    terminal.show("\n\n".join(parts), output_format)
 
 
 def calibrate(asked: Sweep, runs: int, output_format: report.Format, say: Say) -> None:
@@ -104,13 +110,14 @@ def calibrate(asked: Sweep, runs: int, output_format: report.Format, say: Say) -
     rows = [row for key, own in alike if (row := _calibration_row(*key, list(own)))]
     programs = output_format in ("json", "csv")
     shown = rows if programs else [_in_percent(row) for row in rows]
-    click.echo(report.listing(shown, output_format))
+    terminal.show(report.listing(shown, output_format), output_format)
     if not programs:
         floor = comparison.terms.floor
         most = max((row["drift_max"] for row in rows), default=0.0)
-        click.echo(
+        terminal.show(
             f"\nThe floor here is {format_percent(floor)}; 1.5 times the largest drift is "
-            f"{format_percent(1.5 * most)}." + _proposed_floor(1.5 * most, floor)
+            f"{format_percent(1.5 * most)}." + _proposed_floor(1.5 * most, floor),
+            output_format,
         )
 
 
@@ -181,10 +188,7 @@ def _cell_row(baseline: Baseline, cell: Cell) -> dict[str, Any]:
     case, contender = cell
     times = [one for one in baseline.arm.times[cell] if one]
     return {
-        "weights": case.weights,
-        "rows": case.rows,
-        "cols": case.cols,
-        "batch": case.batch,
+        **case.layer(),
         "rate": case.rate,
         "group": case.group,
         "contender": contender,

@@ -40,7 +40,11 @@ Examples:
     help="Smallest change that counts.  [default: 0.03 on a GPU, 0.10 on a CPU]",
 )
 @options.option("--strict", is_flag=True, help="UNSURE fails as well.")
-@click.option("--explain", metavar="CELL", help="How the verdict on csr,0.9,8 came about.")
+@click.option(
+    "--explain",
+    metavar="CELL",
+    help="How the verdict on csr,0.9,8 came about; csr,0.9,8,TENSOR in one of several layers.",
+)
 @options.option("--junit", type=options.INPUT, metavar="FILE", help="Write JUnit XML as well.")
 @options.sweep
 @options.output_format
@@ -74,7 +78,7 @@ def check(
     Exit codes: 0 no regression, 1 a regression or a wrong contender, 2 bad usage,
     4 a baseline that is missing or not comparable, 5 the measurement failed.
     """  # noqa: D301 - click wants the backspace itself
-    from gpuprune.cli import gate_console
+    from gpuprune.cli import explained, gate_console
 
     if (baseline is None) == (base is None):
         raise click.UsageError("give either --baseline FILE or --base PYTHON", context)
@@ -91,17 +95,17 @@ def check(
     if profile is None:
         options.refuse(context, {"max_points"}, "without --profile")
     gate_console.require_junit(junit)
-    cell = gate_console.parse_cell(explain)
+    cell = explained.parse(explain)
     say = gate_console.say(quiet)
     if baseline is not None:
         stored = gate_console.load_baseline(baseline, config, quick, asked)
-        gate_console.require_cell(cell, gate_console.cells_of_baseline(stored))
+        explained.require(cell, explained.places_of_baseline(stored))
         rows = gate_console.read_figures(stored, profile, strict, say)
         comparison = gate_console.check_baseline(stored, runs, run_files, floor, say)
         comparison = gate_console.with_profile(comparison, stored, rows, max_points)
     else:
         sweep = gate_console.sweep_asked(config, quick, asked)
-        gate_console.require_cell(cell, gate_console.cells_of_sweep(sweep))
+        explained.require(cell, explained.places_of_sweep(sweep))
         comparison = gate_console.check_base(str(base), sweep, runs, floor, say)
     comparison = replace(comparison, strict=strict)
     gate_console.show(comparison, output_format, cell=cell, junit=junit, quiet=quiet)

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from gpuprune import analysis, report
+from gpuprune.cli import terminal
 from gpuprune.records import Case, Result
 from gpuprune.session import Job, Session
 from gpuprune.units import format_count, format_minutes
@@ -121,13 +122,15 @@ class Console:
         if self._format == "csv":
             click.echo(report.csv_text(report.flatten(run, results)))
         elif self._format != "json":
-            click.echo(report.summary(run, results, markdown=self._format == "markdown"))
+            terminal.show(
+                report.summary(run, results, markdown=self._format == "markdown"), self._format
+            )
 
 
 def note(text: str | None, *, quiet: bool) -> None:
     """Say something on stderr."""
     if text and not quiet:
-        click.echo(text, err=True)
+        terminal.show(text, err=True)
 
 
 def show_plan(job: Job, output_format: report.Format) -> None:
@@ -138,7 +141,7 @@ def show_plan(job: Job, output_format: report.Format) -> None:
     elif output_format == "csv":
         click.echo(report.csv_text(rows))
     else:
-        click.echo(report.plan(job.cases, job.contenders, job.sweep.budget))
+        terminal.show(report.plan(job.cases, job.contenders, job.sweep.budget))
 
 
 def _estimate(case: Case, results: Sequence[Result]) -> str:

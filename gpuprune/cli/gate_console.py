@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from math import inf
 from pathlib import Path
@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from gpuprune import config as configuration
-from gpuprune import contenders, fresh, gate, report, sweep, verdicts
+from gpuprune import fresh, gate, plan, report, verdicts
+from gpuprune.cli import explained, terminal
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -22,11 +23,8 @@ from gpuprune.regression import Incomparable, MeasurementFailed
 from gpuprune.regression.baseline import Baseline
 from gpuprune.regression.efficiency import judge_efficiency, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
-from gpuprune.regression.verdict import Verdict
 from gpuprune.storage import require_replaceable, write_whole
 from gpuprune.units import format_count
-
-Cell = tuple[str, float | None, int | None]  # a contender, with a rate and a group or alone
 
 _CONFIRMING = 1  # seed of the orders of cells of runs that confirm; 0 is that of the first
 
@@ -40,7 +38,7 @@ def sweep_asked(config: Path | None, quick: bool, asked: Mapping[str, Any]) -> S
     """Merge options into a sweep, and refuse what no run could do."""
     base = configuration.quick() if quick else configuration.paper()
     found = configuration.load(config, base, asked)
-    sweep.plan(found)  # a missing weight file shows now, and not in every process
+    plan.cases(found)  # a missing weight file shows now, and not in every process
     return found
 
 
@@ -145,28 +143,28 @@ def show(
     comparison: Comparison,
     output_format: report.Format,
     *,
-    cell: Cell | None,
+    cell: explained.Cell | None,
     junit: Path | None,
     quiet: bool,
 ) -> None:
     """Print verdicts, and tell GitHub and JUnit where asked to."""
-    matching = [one for one in comparison.verdicts if _place(one) == cell] if cell else []
-    explained = "\n\n".join(verdicts.explain(comparison, one) for one in matching)
+    matching = explained.matching(cell, comparison.verdicts)
+    explanations = "\n\n".join(verdicts.explain(comparison, one) for one in matching)
     if output_format in ("json", "csv"):
         click.echo(report.listing(verdicts.rows(comparison.verdicts), output_format))
         for hole in comparison.holes:
             note(f"Warning: {report.printable(hole)}.", quiet=quiet)
-        note(explained, quiet=False)
+        note(explanations, quiet=False)
     else:
         markdown = output_format == "markdown"
         most = verdicts.COMMENT_BYTES if markdown else None
         text = verdicts.summary(comparison, markdown=markdown, most_bytes=most)
-        click.echo("\n\n".join(filter(None, (text, explained))))
+        terminal.show("\n\n".join(filter(None, (text, explanations))), output_format)
     if cell and not matching:
-        note(f"Warning: there is no verdict on {_told(cell)}.", quiet=quiet)
+        note(f"Warning: there is no verdict on {cell}.", quiet=quiet)
     _tell_github(comparison)
     if junit:  # last: whatever refuses it, the verdicts are told
-        write_whole(junit, verdicts.junit(comparison))
+        write_whole(junit, verdicts.junit(comparison).encode())
 
 
 def exit_code(comparison: Comparison) -> int:
@@ -184,48 +182,6 @@ def warn_of_unsure(comparison: Comparison, say: Say, *, measured: bool) -> None:
     settle = f"; --runs {comparison.candidate.runs + more} would settle most" if helps else ""
     be = "is" if len(unsure) == 1 else "are"
     say(f"Warning: {format_count(len(unsure), 'verdict')} {be} unsure{settle}.")
-
-
-def cells_of_baseline(baseline: Baseline) -> set[Cell]:
-    """Return what there can be a verdict on, where a baseline's own sweep is measured."""
-    cells = {(name, case.rate, case.group) for case, name in baseline.arm.times}
-    figures = judge_efficiency(baseline.profile, [], 0.0)
-    contenders_alone: set[Cell] = {(name, None, None) for name, _, _ in cells}
-    return cells | contenders_alone | {_place(one) for one in figures}
-
-
-def cells_of_sweep(asked: Sweep) -> set[Cell]:
-    """Return what there can be a verdict on, where a sweep is measured."""
-    cases = sweep.plan(asked)
-    at = {(case.rate, case.group) for case in cases} | {(None, None)}
-    return {(name, rate, group) for name in contenders.names() for rate, group in at}
-
-
-def require_cell(cell: Cell | None, known: Collection[Cell]) -> None:
-    """Refuse to explain what there will be no verdict on, before anything is measured."""
-    if cell is not None and cell not in known:
-        names = ", ".join(sorted({name for name, _, _ in known}))
-        own = sorted((rate, group) for name, rate, group in known if name == cell[0] and rate)
-        cells = f", at {_told((cell[0], *own[0]))} and so on" if own else ""
-        raise GpupruneError(
-            f"there is no cell {_told(cell)} to explain", hint=f"there are {names}{cells}"
-        )
-
-
-def parse_cell(text: str | None) -> Cell | None:
-    """Read `csr,0.9,8`, or `csr` for a contender."""
-    if text is None:
-        return None
-    name, *rest = text.split(",")
-    try:
-        rate, group = (float(rest[0]), int(rest[1])) if rest else (None, None)
-        if len(rest) in (0, 2):
-            return name.strip(), rate, group
-    except (ValueError, IndexError):
-        pass
-    raise GpupruneError(
-        f"--explain {text!r} is no cell", hint="take CONTENDER,RATE,GROUP such as csr,0.9,8"
-    )
 
 
 def loaded(paths: Sequence[Path], say: Say) -> list[Measured]:
@@ -251,17 +207,6 @@ def _confirmed(measure: Any, say: Say) -> Comparison:
     be = "is" if slow == 1 else "are"
     say(f"{format_count(slow, 'verdict')} {be} SLOW; confirming in fresh runs.")
     return gate.confirm(first, measure(_CONFIRMING))
-
-
-def _place(verdict: Verdict) -> Cell:
-    case = verdict.case
-    return (verdict.contender, case.rate, case.group) if case else (verdict.contender, None, None)
-
-
-def _told(cell: Cell) -> str:
-    return ",".join(
-        f"{part:g}" if isinstance(part, float) else str(part) for part in cell if part is not None
-    )
 
 
 def _tell_github(comparison: Comparison) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from gpuprune.cli import options
+from gpuprune.cli import options, terminal
 
 EXAMPLES = """\b
 Examples:
@@ -23,4 +23,4 @@ def info(output_format: Any) -> None:
     """
     from gpuprune import inventory, report
 
-    click.echo(report.listing(inventory.rows(), output_format))
+    terminal.show(report.listing(inventory.rows(), output_format), output_format)

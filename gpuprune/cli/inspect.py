@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from gpuprune.cli import options
+from gpuprune.cli import options, terminal
 
 EXAMPLES = """\b
 Examples:
@@ -39,4 +39,4 @@ def inspect(file: str, tensor: str | None, output_format: Any) -> None:
                 "column_group": found.column_group,
             }
         )
-    click.echo(report.listing(rows, output_format))
+    terminal.show(report.listing(rows, output_format), output_format)

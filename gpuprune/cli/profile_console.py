@@ -15,8 +15,9 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gpuprune import report, session, sweep
+from gpuprune import plan, report, session
 from gpuprune.backends import Unavailable, open_backend
+from gpuprune.cli import terminal
 from gpuprune.cli.console import note
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
@@ -62,7 +63,7 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
     if output_format in ("json", "csv"):
         _stream(map(tables.kernel_row, kernels), output_format)
     elif sum(len(read.kernels) for read in reports) <= MAX_ROWS:
-        click.echo(report.listing(tables.kernel_rows(kernels), output_format))
+        terminal.show(report.listing(tables.kernel_rows(kernels), output_format), output_format)
     else:
         _show_totals(kernels, output_format, quiet=quiet)
     for text in remarks.lines():
@@ -73,10 +74,10 @@ def show_predictions(
     asked: Sweep, mapping: str, output_format: report.Format, *, quiet: bool
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
-    cases = sweep.plan(asked)
+    cases = plan.cases(asked)
     host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
     with closing(host):
-        sweep.check_memory(cases, host.free_bytes())
+        plan.check_memory(cases, host.free_bytes())
     found = []
     with _progress(len(cases), quiet=quiet) as advance:
         for case, prediction in predict_cases(cases, mapping):
@@ -87,7 +88,7 @@ def show_predictions(
     if output_format == "csv":
         click.echo(report.csv_text([tables.prediction_row(*one) for one in found]))
     elif output_format != "json":
-        click.echo("\n\n".join(_predicted_layers(found, mapping, output_format)))
+        terminal.show("\n\n".join(_predicted_layers(found, mapping, output_format)), output_format)
 
 
 def show_live(
@@ -135,7 +136,7 @@ def _show_launches(
     for contender, own in dict.fromkeys((who, one.mapping) for (who, _), one in predicted.items()):
         parts.append(f"Predicted for {contender} by {_describe(own)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
-    click.echo("\n\n".join(parts))
+    terminal.show("\n\n".join(parts), output_format)
 
 
 @contextmanager
@@ -181,7 +182,7 @@ def _show_totals(
     totals = tables.KernelTotals()
     for kernel in kernels:
         totals.add(kernel)
-    click.echo(report.listing(totals.rows(MAX_ROWS), output_format))
+    terminal.show(report.listing(totals.rows(MAX_ROWS), output_format), output_format)
     left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
     note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
 
@@ -205,7 +206,7 @@ def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[
                 hint=f"{instead}; to measure it, leave --device out",
             )
         resolved = session.resolve(asked, Local(backend))
-    sweep.check_weights(resolved.cases)
+    plan.check_weights(resolved.cases)
     major, minor = (int(part) for part in facts["compute_capability"].split("."))
     found = find_profiler((major, minor), profiler)
     job = Job(

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gpuprune.cli import options
+from gpuprune.cli import options, terminal
 
 EXAMPLES = """\b
 Examples:
@@ -64,4 +64,4 @@ def prune(
         return pruned
 
     weights.rewrite(source, target, change, pattern=tensor, force=force)
-    click.echo(report.listing(rows, output_format))
+    terminal.show(report.listing(rows, output_format), output_format)

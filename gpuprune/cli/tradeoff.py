@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from gpuprune.cli import options
+from gpuprune.cli import options, terminal
 
 EXAMPLES = """\b
 Examples:
@@ -70,15 +70,14 @@ def tradeoff(
     chosen = recommend(found, demand) if demand else None
     rows = [row(point, found, chosen) for point in found]
     for_people = output_format in ("table", "markdown")
-    click.echo(
-        report.listing([_cells(one) for one in rows] if for_people else rows, output_format)
-    )
+    listed = report.listing([_cells(one) for one in rows] if for_people else rows, output_format)
+    terminal.show(listed, output_format)
     if figure:
         plots.write(plots.tradeoff({run.environment["device_name"]: found}), figure)
     if demand is None:
         console.note("Say what you need: --min-accuracy, --max-drop, --min-speedup.", quiet=quiet)
         return
-    click.echo(_verdict(found, chosen), err=not for_people)
+    terminal.show(_verdict(found, chosen), output_format, err=not for_people)
     context.exit(0 if chosen else 1)
 
 

@@ -236,7 +236,7 @@ def _unmeasured(failed: dict[Case, str]) -> GpupruneError:
     (case, reason), *more = failed.items()
     also = f", and so were {len(more)} more cases" if more else ""
     return GpupruneError(
-        f"rate {case.rate:g}, group {case.group} of {case.rows}x{case.cols}x{case.batch} was "
+        f"rate {case.rate:g}, group {case.group} of {case.shape} was "
         f"tried {_ATTEMPTS} times in vain: {reason}{also}",
         hint="every other result is there; --resume tries what is missing again, "
         "and nodes with more memory may succeed",

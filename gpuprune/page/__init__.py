@@ -15,6 +15,7 @@ from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
 from gpuprune.report import Row
+from gpuprune.storage import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +31,7 @@ class Section:
 def write(evidence: Evidence, path: Path) -> None:
     """Write a page on whatever the evidence holds; raises GpupruneError as `plots.check` does."""
     plots.check(path, suffixes=(".html",))
-    plots.write_bytes(render(evidence).encode(), path)
+    write_whole(path, render(evidence).encode())
 
 
 def render(evidence: Evidence) -> str:
@@ -106,7 +107,7 @@ def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterato
             except GpupruneError as reason:
                 lacks = f"{reason}."
         yield Section(
-            title=f"{layer_name(layer)} ({layer.rows}x{layer.cols}x{layer.batch})",
+            title=f"{layer_name(layer)} ({layer.shape})",
             figure=name if name in into else None,
             lacks=lacks,
             tables=tuple(

@@ -9,7 +9,7 @@ from gpuprune.plots.choice import FIGURES, accuracy, default_figure, draw, speed
 from gpuprune.plots.document import document, fill
 from gpuprune.plots.drawing import Figure, Specification, specification
 from gpuprune.plots.theme import PAGE, PAPER
-from gpuprune.plots.writing import SUFFIXES, check, write, write_bytes
+from gpuprune.plots.writing import SUFFIXES, check, write
 
 __all__ = [
     "FIGURES",
@@ -28,5 +28,4 @@ __all__ = [
     "speedup",
     "tradeoff",
     "write",
-    "write_bytes",
 ]

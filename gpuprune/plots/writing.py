@@ -9,7 +9,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.plots.document import VEGA_LITE, document
 from gpuprune.plots.drawing import Figure, specification
 from gpuprune.plots.theme import PAGE, PAPER
-from gpuprune.storage import replacing, require_replaceable
+from gpuprune.storage import require_replaceable, write_whole
 
 SUFFIXES = (".png", ".svg", ".html")
 _SCALE = 2  # pixels a point: sharp in print at the width of a column
@@ -42,21 +42,10 @@ def write(figure: Figure, path: Path) -> None:
     if suffix == ".html":
         body = Markup('<figure data-figure="figure"></figure>')
         text = document(path.stem, body, {"figure": specification(figure, PAGE)})
-        write_bytes(text.encode(), path)
+        write_whole(path, text.encode())
         return
     spec = specification(figure, PAPER)
     if suffix == ".png":
-        write_bytes(vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=_SCALE), path)
+        write_whole(path, vl_convert.vegalite_to_png(spec, vl_version=VEGA_LITE, scale=_SCALE))
     else:
-        write_bytes(vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode(), path)
-
-
-def write_bytes(data: bytes, path: Path) -> None:
-    """Put bytes in place at once; raises GpupruneError where the operating system refuses."""
-    try:
-        with replacing(path) as stream:
-            stream.write(data)
-    except OSError as error:
-        raise GpupruneError(
-            f"cannot write {path}: {error.strerror or error}", hint="take another name"
-        ) from None
+        write_whole(path, vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE).encode())

@@ -43,14 +43,7 @@ def prediction_row(case: Case, found: Prediction) -> Row:
     """Turn the prediction of a case into a row for programs."""
     return {
         "predicted": True,
-        "weights": case.weights,
-        "rows": case.rows,
-        "cols": case.cols,
-        "batch": case.batch,
-        "dtype": case.dtype,
-        "orientation": case.orientation,
-        "score": case.score,
-        "seed": case.seed,
+        **case.setting(),
         "rate": case.rate,
         "group": case.group,
         "mapping": found.mapping,
@@ -229,7 +222,7 @@ class KernelTotals:
 
 def layer_name(case: Case) -> str:
     """Name the layer of a case: its tensor, or its shape."""
-    return case.weights or f"{case.rows}x{case.cols}x{case.batch}"
+    return case.weights or case.shape
 
 
 def _kernel_cells(profile: KernelProfile) -> Row:

@@ -79,7 +79,7 @@ class Baseline:
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
-        write_whole(path, self._text())
+        write_whole(path, self._text().encode())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -109,8 +109,9 @@ class Baseline:
         _ = found.conditions.sweep  # which is where a wrong type shows
         return found
 
-    def _text(self) -> str:
-        head = {
+    def header(self) -> dict[str, Any]:
+        """Return all of it but the cells and the load efficiencies, JSON-ready."""
+        return {
             "record": "baseline",
             "schema": SCHEMA,
             "recorded": self.recorded,
@@ -118,8 +119,13 @@ class Baseline:
             "conditions": asdict(self.conditions),
             "accepted": [dict(entry) for entry in self.accepted],
         }
+
+    def _text(self) -> str:
         # A cell a line: what changed is read in a diff.
-        fields = [f" {json.dumps(k)}: {json.dumps(v, allow_nan=False)}" for k, v in head.items()]
+        fields = [
+            f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+            for name, value in self.header().items()
+        ]
         fields.append(_list_text("profile", [dict(row) for row in self.profile]))
         fields.append(_list_text("cells", _cell_rows(self.arm)))
         return "{\n" + ",\n".join(fields) + "\n}\n"

@@ -1,5 +1,6 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
+from gpuprune.report.fitting import fit
 from gpuprune.report.layout import (
     Format,
     Row,
@@ -18,6 +19,7 @@ __all__ = [
     "Row",
     "csv_text",
     "escape",
+    "fit",
     "flatten",
     "json_lines",
     "layer_summary",

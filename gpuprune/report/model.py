@@ -96,7 +96,7 @@ def _row(layer: _Layer) -> list[str]:
     gain = layer.dense_s / layer.best_s if layer.dense_s and layer.best_s else None
     return [
         printable(str(case.weights).partition("::")[2]),
-        f"{case.rows}x{case.cols}x{case.batch}",
+        case.shape,
         _seconds(layer.dense_s),
         _seconds(layer.sparse_s),
         layer.contender,

@@ -60,7 +60,7 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
     rows = [
         [
             _name(layer),
-            f"{layer.rows}x{layer.cols}x{layer.batch}",
+            layer.shape,
             ", ".join(f"{rate:g}" for rate in sorted({case.rate for case in own})),
             ", ".join(str(group) for group in sorted({case.group for case in own})),
             str(len(own)),
@@ -231,7 +231,7 @@ def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
         rows.append(
             [
                 _name(case),
-                f"{case.rows}x{case.cols}x{case.batch}",
+                case.shape,
                 f"{case.rate:.4g}",
                 str(case.group),
                 format_seconds(dense) if dense else "",
@@ -254,7 +254,7 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
         rows.append(
             [
                 _name(case),
-                f"{case.rows}x{case.cols}x{case.batch}",
+                case.shape,
                 format_seconds(median(times)) if times else "",
                 *(str(evens[group]) if group in evens else "" for group in groups),
                 f"{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",

@@ -72,12 +72,13 @@ def require_replaceable(path: Path, beginning: bytes, what: str) -> None:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[IO[bytes]]:
+def replacing(target: Path, temporary: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a new file beside `target` that takes its place once all is on the disk.
 
     Whatever goes wrong, nothing is left behind; what the operating system refuses is an OSError.
+    Whoever wants to find what a killed process left gives the new file a name: `temporary`.
     """
-    temporary = target.with_name(f".gpuprune-{secrets.token_hex(8)}.tmp")
+    temporary = temporary or target.with_name(f".gpuprune-{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as stream:
             yield stream
@@ -89,10 +90,10 @@ def replacing(target: Path) -> Iterator[IO[bytes]]:
         temporary.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Put a text file in place at once; raises GpupruneError where the system refuses."""
+def write_whole(path: Path, content: bytes) -> None:
+    """Put a file in place at once; raises GpupruneError where the system refuses."""
     with refusing("write", path), replacing(path) as stream:
-        stream.write(text.encode())
+        stream.write(content)
 
 
 @contextmanager

@@ -96,7 +96,7 @@ def test_a_name_that_cannot_be_written_is_refused(figure, folder, name, message,
     assert "precious" in (folder / "notes.html").read_text()
 
 
-def test_a_disk_that_is_full_leaves_nothing_behind(folder):
+def test_a_disk_that_is_full_leaves_nothing_behind(figure, folder):
     resource = pytest.importorskip("resource")
     import signal
 
@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_leaves_nothing_behind(folder):
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
         with pytest.raises(GpupruneError, match="cannot write"):
-            plots.write_bytes(b"x" * 10_000, folder / "big.png")
+            plots.write(figure, folder / "big.png")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(folder.iterdir()) == []

@@ -1,0 +1,89 @@
+"""What a sweep measures: its cases, and what forbids them before anything is measured."""
+
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from gpuprune import weights
+from gpuprune.config import Sweep
+from gpuprune.errors import GpupruneError
+from gpuprune.problem import load_weights
+from gpuprune.records import ITEM_BYTES, Case
+
+_COPIES = 8  # of a layer and its operands that a case needs at once, ranking and float64 included
+
+
+def cases(sweep: Sweep) -> list[Case]:
+    """List the cases of a sweep: by layer, then group, then rate, as they are best made.
+
+    Reads the heads of weight files, and with `as_is` their values.
+    """
+    common: dict[str, Any] = {
+        "dtype": sweep.dtype,
+        "orientation": sweep.orientation,
+        "score": sweep.score,
+        "min_groups_per_row": sweep.min_groups_per_row,
+        "seed": sweep.seed,
+    }
+    if sweep.weights is None:
+        layers: list[dict[str, Any]] = [
+            {"rows": rows, "cols": cols, "batch": batch} for rows, cols, batch in sweep.shape
+        ]
+        return _grid(sweep, layers, common)
+    tensors = weights.select(sweep.weights, sweep.tensor)
+    if sweep.as_is:
+        return [_as_is(tensor, sweep, common) for tensor in tensors]
+    if patterns := [tensor for tensor in tensors if tensor.is_pattern]:
+        raise GpupruneError(
+            f"{patterns[0].label} is a pattern without values, which cannot be ranked",
+            hint="add --as-is to time it as it is",
+        )
+    layers = [
+        {"rows": t.rows, "cols": t.cols, "batch": sweep.batch, "weights": t.label} for t in tensors
+    ]
+    return _grid(sweep, layers, common)
+
+
+def check_weights(planned: Iterable[Case]) -> None:
+    """Raise GpupruneError where a case's file holds what cannot be measured, such as NaN."""
+    for _, alike in groupby(planned, lambda case: (case.weights, case.dtype)):
+        case = next(alike)
+        if case.weights is not None:
+            load_weights(case)
+
+
+def check_memory(planned: Iterable[Case], free: int) -> None:
+    """Raise GpupruneError where a case needs more than so many bytes, which are free."""
+    for case in planned:
+        matrix, operands = case.rows * case.cols, (case.rows + case.cols) * case.batch
+        need = ITEM_BYTES[case.dtype] * _COPIES * (matrix + operands)
+        if need > free:
+            raise GpupruneError(
+                f"shape {case.shape} needs about {need / 2**30:.1f} GiB, "
+                f"and {free / 2**30:.1f} GiB is free",
+                hint="take a smaller --shape, or a layer that fits",
+            )
+
+
+def _grid(sweep: Sweep, layers: list[dict[str, Any]], common: dict[str, Any]) -> list[Case]:
+    return [
+        Case(**layer, **common, group=group, rate=rate)
+        for layer in layers
+        for group in sweep.groups
+        for rate in sweep.rates
+    ]
+
+
+def _as_is(tensor: weights.Tensor, sweep: Sweep, common: dict[str, Any]) -> Case:
+    found = weights.detect_structure(weights.read_pattern(tensor))
+    group = found.column_group if sweep.orientation == "column" else found.row_group
+    return Case(
+        rows=tensor.rows,
+        cols=tensor.cols,
+        batch=sweep.batch,
+        weights=tensor.label,
+        as_is=True,
+        rate=found.rate,
+        group=group or 1,
+        **common,
+    )

@@ -1,0 +1,84 @@
+"""Load efficiencies that a baseline keeps and a check judges."""
+
+import json
+
+from tests.conftest import json_rows
+from tests.gate.runs import refused, runs_of
+
+
+def test_a_profile_that_lost_efficiency_fails(run, measured, tmp_path):
+    row = {"predicted": True, "rows": 256, "cols": 256, "batch": 9, "dtype": "float32",
+           "rate": 0.9, "group": 8, "mapping": "warp_row", "gld_efficiency_pct": 98.0}  # fmt: skip
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text(json.dumps(row) + "\n")
+    now.write_text(json.dumps(row | {"gld_efficiency_pct": 95.5}) + "\n")
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile"]
+    assert run(*command, was).exit_code == 0
+    assert run(*command, now, "--max-points", "3").exit_code == 0
+    result = run(*command, now, "--format", "json")
+    assert result.exit_code == 1
+    assert json_rows(result) == [
+        {
+            "level": "profile",
+            "rate": 0.9,
+            "group": 8,
+            "contender": "predicted warp_row",
+            "verdict": "SLOW",
+            "change": -0.025,
+            "low": None,
+            "high": None,
+            "reason": "load efficiency was 98.0 % and is 95.5 %; 2 points count",
+        }
+    ]
+    now.write_text(json.dumps(row | {"gld_efficiency_pct": None}) + "\n")
+    assert run(*command, now).exit_code == 1
+    wrong = [json.dumps(row | {"gld_efficiency_pct": 128.0}), json.dumps(row | {"rate": "x"})]
+    for text in ("", "{}\n", "no\n", '{"gld_efficiency_pct": -1}\n', *wrong):
+        now.write_text(text)
+        refused(run(*command, now), 2, str(now))
+
+
+def test_a_baseline_without_profile_figures_cannot_judge_any(run, recorded, tmp_path):
+    profile = tmp_path / "profile"
+    profile.write_text('{"gld_efficiency_pct": 1.0}\n')
+    command = ["check", "--baseline", recorded, "--runs", "0", "--profile", profile]
+    refused(run(*command), 4, "--profile")
+
+
+def test_what_profile_predicts_can_be_recorded_and_checked(run, measured, tmp_path):
+    profile, baseline = tmp_path / "profile.jsonl", tmp_path / "baseline.json"
+    options = ["--shape", "64x64x5", "--rates", "0.9", "--groups", "1,8", "--format", "json"]
+    profile.write_text(run("profile", "--predict", *options, "-q").stdout)
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", profile)
+    result = run("check", "--baseline", baseline, "--runs", "0", "--profile", profile)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("No regression: 2 SAME")
+
+
+def test_update_gates_load_efficiency_too(run, measured, tmp_path):
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    row = {"predicted": True, "rows": 256, "cols": 256, "batch": 9, "dtype": "float32",
+           "rate": 0.9, "group": 8, "mapping": "warp_row", "gld_efficiency_pct": 98.0}  # fmt: skip
+    was.write_text(json.dumps(row) + "\n")
+    now.write_text(json.dumps(row | {"gld_efficiency_pct": 90.0}) + "\n")
+    runs = runs_of(measured, 5)
+    run("baseline", "record", "-o", baseline, *runs, "--profile", was)
+    before = baseline.read_text()
+    assert run("baseline", "update", baseline, *runs, "--profile", now).exit_code == 1
+    assert baseline.read_text() == before
+    reason = ["--accept-slower", "half the registers"]
+    assert run("baseline", "update", baseline, *runs, "--profile", now, *reason).exit_code == 0
+    shown = run("baseline", "show", baseline).stdout
+    assert "half the registers" in shown
+    assert shown.endswith("predicted warp_row     0.9        8             90.0 %\n")
+    (kept,) = [
+        row
+        for row in json_rows(run("baseline", "show", baseline, "--format", "json"))
+        if row["record"] == "efficiency"
+    ]
+    assert (kept["mapping"], kept["gld_efficiency_pct"]) == ("warp_row", 90.0)
+    unjudged = run("check", "--baseline", baseline, *runs)
+    assert unjudged.exit_code == 0
+    assert "keeps 1 load efficiency; without --profile" in unjudged.stderr
+    assert run("check", "--baseline", baseline, *runs, "--strict").exit_code == 1
