@@ -1,5 +1,7 @@
 import re
 import sys
+import time
+import weakref
 from collections import Counter
 from dataclasses import replace
 
@@ -120,7 +122,7 @@ def test_what_a_contender_prints_is_no_result(fake, capsys):
         return honest(problem, backend)
 
     assert measure(fake, prints=prints)["prints"].status == "ok"
-    assert capsys.readouterr() == ("", "hello\n")
+    assert capsys.readouterr() == ("", "hello\n" * 2)  # it prepares twice
 
 
 def test_a_contender_that_exits_ends_itself_alone(fake):
@@ -233,6 +235,37 @@ def test_the_call_of_a_library_is_timed_apart(fake):
 
     timing = measure(fake, library=library)["library"].timing
     assert len(timing.call_samples_s) == Contract().call_samples
+
+
+def test_the_time_of_packing_has_no_compilation_in_it(fake):
+    compiled = set()
+
+    def compiles(problem, backend):
+        if problem.case.rate not in compiled:  # as a kernel for one more type of index is
+            compiled.add(problem.case.rate)
+            time.sleep(0.3)
+        return honest(problem, backend)
+
+    for rate in (0.8, 0.9):
+        found = measure(fake, case=replace(CASE, rate=rate), compiles=compiles)["compiles"]
+        assert 0 < found.prepare_s < 0.2
+
+
+def test_a_format_is_dropped_before_it_is_packed_again(fake):
+    alive = weakref.WeakSet()
+
+    class Format:
+        pass
+
+    def packs(problem, backend):
+        assert not alive
+        held = Format()
+        alive.add(held)
+        return [
+            Prepared(multiply=lambda held=held: problem.weights @ problem.activations, bytes=1)
+        ]
+
+    assert measure(fake, packs=packs)["packs"].status == "ok"
 
 
 def test_a_device_that_others_use_makes_a_result_disturbed():
