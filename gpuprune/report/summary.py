@@ -12,6 +12,7 @@ from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.model import is_model, layers_table, totals_table
+from gpuprune.report.packing import packing_table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.units import (
     format_bytes,
@@ -103,6 +104,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
     parts.append(prediction_table(results, PAPER_RATE, markdown))
+    parts.append(packing_table(results, PAPER_RATE, markdown))
     parts.append(_break_even_table(results, names, markdown))
     parts.append(analysis.advice(results))
     return parts
