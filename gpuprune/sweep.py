@@ -125,11 +125,18 @@ def _enter(
         pattern=trial.pattern,
     )
     entry = _Entry(result)
+    if trial.out_of_range:
+        entry.reject("skipped", trial.out_of_range)
+        return entry
     try:
         variants, prepare_s = _prepare(prepare, trial, backend)
         checked = [(one, *verify(one, trial, backend, BEFORE)) for one in variants]
         right = [(one, error) for one, error, wrong in checked if not wrong]
-        rejected = [f"{one.variant}: {wrong}" for one, _, wrong in checked if wrong]
+        rejected = [
+            f"{one.variant}: {wrong}" if one.variant else wrong
+            for one, _, wrong in checked
+            if wrong
+        ]
         if not right:
             entry.reject("wrong", "; ".join(rejected))
             return entry

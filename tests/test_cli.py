@@ -295,10 +295,20 @@ def test_a_gpu_that_is_not_there_is_refused_when_asked_for(run):
     assert_refused(result)
 
 
-def test_what_no_contender_can_do_is_said_plainly(run):
-    result = run("bench", *SMALL, "--dtype", "float16")
-    assert result.exit_code == 0
-    assert "dense skipped (4 cases): a fake device has no float16" in result.stdout
+def test_a_run_that_measures_nothing_says_why_and_is_no_success(run):
+    result = run("bench", *SMALL, "--dtype", "float16", "-q", "--format", "json")
+    assert run("bench", *SMALL, "--dtype", "float16").stdout.endswith(
+        "dense skipped (4 cases): a fake device has no float16\n"
+        "csr skipped (4 cases): a fake device has no float16\n"
+        "Measured at the start: memory 954 MiB/s, cache 3.73 GiB/s, core caches 7.45 GiB/s, "
+        "float16 1000 GFLOP/s, empty call 1.00 ns.\n"
+    )
+    assert {row["status"] for row in json_rows(result)} == {"skipped"}
+    assert result.exit_code == 2
+    assert result.stderr == (
+        "Error: nothing was measured: dense skipped: a fake device has no float16\n"
+        "Hint: change what the reason names, such as --dtype, --device, or --weights\n"
+    )
 
 
 def test_output_that_cannot_be_written_is_refused_before_measuring(run, tmp_path):

@@ -5,6 +5,7 @@ import weakref
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gpuprune import contenders
@@ -224,6 +225,24 @@ def test_the_fastest_right_variant_is_kept_and_the_wrong_one_told(fake):
     found = measure(fake, three=three)["three"]
     assert (found.status, found.variant, found.bytes) == ("ok", "fast", 100)
     assert found.reason.startswith("wrong: its error is")
+
+
+def test_a_wrong_product_without_a_variant_has_a_plain_reason(fake):
+    def double(problem, backend):
+        return [Prepared(multiply=lambda: 2 * (problem.weights @ problem.activations))]
+
+    assert measure(fake, double=double)["double"].reason.startswith("its error is")
+
+
+@pytest.mark.parametrize("value", [3e38, 1e-44])
+def test_products_out_of_range_are_not_made(fake, tmp_path, value):
+    path = tmp_path / "w.npy"
+    np.save(path, np.full((16, 24), value, np.float32))
+    case = Case(rows=16, cols=24, batch=5, rate=0.0, group=1, weights=str(path), as_is=True)
+    found = measure(fake, case=case, honest=honest)
+    for one in found.values():
+        assert (one.status, one.timing) == ("skipped", None)
+        assert one.reason.startswith(f"{path} gives products near float32's")
 
 
 def test_the_call_of_a_library_is_timed_apart(fake):

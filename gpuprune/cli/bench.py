@@ -87,6 +87,7 @@ def bench(
         ):
             for results in running:
                 shown.add(results)
+    shown.require_times()
     context.exit(shown.exit_code)
 
 
