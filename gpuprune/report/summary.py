@@ -10,6 +10,7 @@ from gpuprune.analysis import LOST, by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
+from gpuprune.report.heading import heading
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.model import is_model, layers_table, totals_table
 from gpuprune.report.packing import packing_table
@@ -27,14 +28,13 @@ from gpuprune.units import (
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
 PAPER_RATE = 0.90
-_ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
 _MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 
 
 def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
     """Lay out a run for people: environment, speedups, break-even rates, advice."""
     layers = by_layer(results)
-    parts = [_heading(run, markdown)]
+    parts = [heading(run, results, markdown)]
     if not layers:
         parts.append("Nothing was measured.")
     elif len(layers) == 1:
@@ -83,19 +83,6 @@ def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     return "\n\n".join(part for part in _layer(results, markdown) if part)
 
 
-def _heading(run: Run, markdown: bool) -> str:
-    environment, contract = run.environment, run.contract
-    threads, known = environment["threads"], environment["packages"]
-    facts = [
-        f"gpuprune {run.version}",
-        environment["device_name"] + (f", {format_count(threads, 'thread')}" if threads else ""),
-        *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
-        f"{contract.cache} caches",
-    ]
-    line = " · ".join(facts)
-    return f"*{escape(line)}*" if markdown else line
-
-
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
     parts = [_title(results, markdown)]
     names = analysis.sparse_contenders(results)
@@ -113,7 +100,8 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 def _title(results: Sequence[Result], markdown: bool) -> str:
     case = results[0].case
     source = _name(case) if case.weights else f"normal random weights (seed {case.seed})"
-    pruned = "as they are" if case.as_is else f"{case.orientation} groups scored by {case.score}"
+    scored = "as they are" if case.as_is else f"scored by {case.score}"
+    pruned = f"{case.orientation} groups {scored}"
     times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
     dense = f"; dense takes {format_seconds(median(times))}" if times else ""
     line = (
