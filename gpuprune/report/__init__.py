@@ -1,6 +1,7 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
 from gpuprune.report.fitting import fit
+from gpuprune.report.heading import load_note
 from gpuprune.report.layout import (
     Format,
     Row,
@@ -24,6 +25,7 @@ __all__ = [
     "json_lines",
     "layer_summary",
     "listing",
+    "load_note",
     "plan",
     "printable",
     "summary",

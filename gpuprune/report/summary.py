@@ -10,7 +10,7 @@ from gpuprune.analysis import LOST, by_layer, median_s, speedups
 from gpuprune.config import PAPER_SHAPE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
-from gpuprune.report.heading import heading
+from gpuprune.report.heading import heading, load_note
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.model import is_model, layers_table, totals_table
 from gpuprune.report.packing import packing_table
@@ -28,7 +28,6 @@ from gpuprune.units import (
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
 PAPER_RATE = 0.90
-_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 
 
 def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
@@ -265,11 +264,8 @@ def _name(case: Case) -> str:
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
     """Say what has no time, and what the times stand on."""
     lines = []
-    busy = run.environment.get("busy_cores")
-    if busy and busy >= _MUCH_LOAD:
-        lines.append(
-            f"Others kept {busy:.1f} cores busy when this run began: its times are too long."
-        )
+    if note := load_note(run.environment.get("busy_cores")):
+        lines.append(note)
     reasons = Counter(
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )
