@@ -89,12 +89,11 @@ def _predicted_s(result: Result) -> float | None:
 def _gains(results: list[Result], seconds: Callable[[Result], float | None]) -> dict[Case, float]:
     """Return the gain over dense of the product made for the groups, orientation left out."""
     taken = {(one.case, one.contender): seconds(one) for one in results}
+    dense = {case: dense_s for (case, name), dense_s in taken.items() if name == BASELINE}
     return {
         replace(case, orientation=""): dense_s / own_s
         for (case, name), own_s in taken.items()
-        if name == f"{case.orientation}_group"
-        and own_s
-        and (dense_s := taken.get((case, BASELINE)))
+        if name == f"{case.orientation}_group" and own_s and (dense_s := dense.get(case))
     }
 
 

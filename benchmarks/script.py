@@ -1,6 +1,7 @@
 """What the scripts share: mistakes of a command line end as those of gpuprune do."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
@@ -33,7 +34,12 @@ def count(text: str) -> int:
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Run a script and exit: 0 done, 1 a goal is missed, 2 bad usage or input."""
     try:
-        sys.exit(main())
+        code = main()
+        sys.stdout.flush()
+        sys.exit(code)
+    except BrokenPipeError:  # whoever reads has enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
     except GpupruneError as error:
         print(f"Error: {error}", file=sys.stderr)
         print(f"Hint: {error.hint}", file=sys.stderr)
