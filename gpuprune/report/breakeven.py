@@ -13,6 +13,7 @@ from gpuprune.report.layout import table
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
 PAPER_RATE = 0.90
+_PAPER = "paper"
 _MOST_COLUMNS = 6  # of one table: more would not fit a terminal of 80 columns
 
 _Column = tuple[str, dict[int, str]]  # whose it is, and its text for each group size
@@ -30,13 +31,11 @@ def break_even_tables(
     told = _at_paper_rate(results, names)
     if not any([*evens.values(), told]):
         return []
-    note = ""
     if _is_papers(results[0].case):
-        note = "; paper: cuSPARSE, cuBLAS, GTX 950M"
         evens[BASELINE].append(
-            ("paper", {g: f"{rate:.2f}" for g, rate in PAPER_BREAK_EVEN.items()})
+            (_PAPER, {g: f"{rate:.2f}" for g, rate in PAPER_BREAK_EVEN.items()})
         )
-        told.append(("paper", {g: f"{speedup:.2f}x" for g, speedup in PAPER_SPEEDUP.items()}))
+        told.append((_PAPER, {g: f"{speedup:.2f}x" for g, speedup in PAPER_SPEEDUP.items()}))
     groups = sorted({one.case.group for one in results})
     joint = [
         (f"{name} even" if over == BASELINE else f"{name} even with {over}", cells)
@@ -46,13 +45,12 @@ def break_even_tables(
     joint += [(f"{name} at {PAPER_RATE:.2f}", cells) for name, cells in told]
     even = "Break-even rates, from which on sparse is faster"
     if len(joint) <= _MOST_COLUMNS:
-        title = f"{even}, and speedups at {PAPER_RATE:.2f}{note}"
+        title = f"{even}, and speedups at {PAPER_RATE:.2f}"
         return [_table(title, groups, joint, markdown)]
     parts = [
-        _table(f"{even} than {over}{note}", groups, columns, markdown)
-        for over, columns in evens.items()
+        _table(f"{even} than {over}", groups, columns, markdown) for over, columns in evens.items()
     ]
-    title = f"Speedups over {BASELINE} at {PAPER_RATE:.2f}{note}"
+    title = f"Speedups over {BASELINE} at {PAPER_RATE:.2f}"
     return [part for part in (*parts, _table(title, groups, told, markdown)) if part]
 
 
@@ -84,6 +82,8 @@ def _table(title: str, groups: Sequence[int], columns: Sequence[_Column], markdo
     """Give each group size a row, and whoever has something to say a column."""
     if not columns:
         return ""
+    if any(name.startswith(_PAPER) for name, _ in columns):
+        title += f"; {_PAPER}: cuSPARSE, cuBLAS, GTX 950M"
     if any(text == LOST for _, cells in columns for text in cells.values()):
         title += f"; {LOST}: faster at some rate, slower at a higher one"
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
