@@ -101,13 +101,6 @@ def too_large(batch: int, **numbers: int) -> str | None:
     return None
 
 
-def starts_of(counts: Array, xp: Any) -> Array:
-    """Return where each of several lists begins, and the end of the last: (lists + 1), int64."""
-    starts = xp.zeros(counts.size + 1, xp.int64)
-    starts[1:] = xp.cumsum(counts.ravel())
-    return starts
-
-
 def by_rows(values: Array, xp: Any) -> tuple[Array, int]:
     """Return a matrix whose rows lie in one piece, and how many values apart these are.
 

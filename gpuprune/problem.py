@@ -106,6 +106,7 @@ class Trial(Problem):
 
         Returns the largest |C - C64| / (norm of the weights' row x norm of the activations'
         column); infinite where a norm is zero and the product is not; NaN where it holds NaN.
+        A case of 16 bits is spared what it takes to store C: half a spacing of its dtype.
         Where products are so small that the dtype rounds them coarsely, the least ones that it
         does not take the place of the norms.
         """
@@ -235,6 +236,7 @@ class _Reference:
         xp = backend.xp
         rows, cols = held.shape
         self._case, self._unit = case, unit
+        self._dtype = held.dtype
         operand = xp.concatenate([draws[BEFORE], draws[AFTER]], axis=1).astype(xp.float64)
         products = xp.empty((rows, operand.shape[1]))  # (rows, 2 * batch)
         norms = xp.empty(rows)
@@ -260,6 +262,10 @@ class _Reference:
         empty = scale == 0
         if (difference[empty] != 0).any():
             return float("inf")
+        # The dtype of the case and not the product's, which may be coarser than it should be.
+        if product.dtype == self._dtype and product.dtype.itemsize == 2:
+            stored = np.spacing(np.abs(product)).astype(np.float64) / 2 * self._unit
+            difference = np.maximum(difference - stored, 0.0)
         held = np.maximum(scale, self._least)
         return float((difference / np.where(empty, 1.0, held)).max(initial=0.0))
 

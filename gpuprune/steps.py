@@ -127,6 +127,16 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     return buffer[start : start + size].view(dtype).reshape(shape)
 
 
+def starts_of(counts: Any, xp: Any = np) -> Any:
+    """Return where each of several lists begins, and the end of the last: (lists + 1), int64.
+
+    `counts` is an array of `xp`, NumPy or CuPy, of any shape.
+    """
+    starts = xp.zeros(counts.size + 1, xp.int64)
+    starts[1:] = xp.cumsum(counts.ravel(), dtype=xp.int64)
+    return starts
+
+
 def share_out(work: NDArray[np.int64], workers: int) -> NDArray[np.int64]:
     """Cut tasks that take `work` into one run of tasks a worker, of about equal work.
 

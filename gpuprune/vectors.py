@@ -150,6 +150,18 @@ def multiply_add(
 
 
 @intrinsic
+def add(_typing: Any, one: Any, other: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return the sums of the vectors of two blocks."""
+
+    def generate(context: Any, builder: Any, _signature: Any, values: Any) -> ir.Value:
+        pairs = [[builder.extract_value(value, i) for value in values] for i in range(one.count)]
+        sums = [builder.fadd(*pair) for pair in pairs]
+        return _pack(builder, context.get_value_type(one), sums)
+
+    return one(one, other), generate
+
+
+@intrinsic
 def prefetch(_typing: Any, array: Any, at: Any) -> tuple[Any, Callable[..., Any]]:
     """Ask for the cache line of `array[at]`, which need not exist."""
 

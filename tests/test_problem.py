@@ -7,6 +7,7 @@ from gpuprune import pruning
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE, PREPARING, load_weights, make_trials
 from gpuprune.records import Case
+from gpuprune.verification import TOLERANCE
 from tests.conftest import problem_of
 
 CASE = Case(rows=24, cols=40, batch=5, rate=0.8, group=4)
@@ -79,6 +80,54 @@ def test_one_dropped_weight_is_an_error_of_a_thousandth(fake):
     kept = np.argwhere(problem.mask)
     lacking[tuple(kept[len(kept) // 2])] = 0
     assert 1e-4 < problem.error(lacking @ problem.activations, BEFORE) < 1
+
+
+TINY = [(1, 1), (1, 2), (2, 3), (7, 5)]
+
+
+def stored(problem):
+    """A right product: summed in float32, and rounded once."""
+    sums = problem.weights.astype(np.float32) @ problem.activations.astype(np.float32)
+    return sums.astype(problem.weights.dtype)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("rows", "cols"), TINY)
+def test_storing_a_right_product_in_16_bits_is_no_error_however_small_the_layer(
+    fake, rows, cols, dtype
+):
+    for seed in range(20):
+        problem = problem_of(fake, rows=rows, cols=cols, rate=0.0, dtype=dtype, seed=seed)
+        problem.renew(BEFORE)
+        assert problem.error(stored(problem), BEFORE) < 1e-6
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize(("rows", "cols"), TINY)
+def test_a_weight_dropped_in_16_bits_is_found_however_small_the_layer(fake, rows, cols, dtype):
+    for seed in range(20):
+        problem = problem_of(fake, rows=rows, cols=cols, rate=0.0, dtype=dtype, seed=seed)
+        problem.renew(BEFORE)
+        largest = np.unravel_index(np.abs(problem.weights).argmax(), problem.weights.shape)
+        problem.weights[largest] = 0
+        assert problem.error(stored(problem), BEFORE) > TOLERANCE[dtype]
+
+
+def test_both_neighbours_of_a_right_product_are_not_right_in_bfloat16(fake):
+    problem = problem_of(fake, rows=1, cols=1, batch=1, rate=0.0, dtype="bfloat16")
+    problem.renew(BEFORE)
+    right = stored(problem)
+    spacing = np.spacing(np.abs(right))
+    errors = [problem.error(right + step, BEFORE) for step in (-spacing, 0 * spacing, spacing)]
+    assert errors[1] == 0
+    assert max(errors) > TOLERANCE["bfloat16"]
+
+
+def test_only_the_dtype_of_the_case_may_be_rounded_to(fake):
+    """Half the bits of float32 are wrong, however the product is stored."""
+    problem = problem_of(fake)
+    problem.renew(BEFORE)
+    assert problem.error(product(problem).astype(np.float16), BEFORE) > 10 * TOLERANCE["float32"]
 
 
 def test_a_product_where_there_should_be_nothing_is_infinitely_wrong(fake):

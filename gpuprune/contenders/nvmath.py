@@ -1,20 +1,24 @@
-"""Block sparse rows through cuSPARSE on a GPU, a block for each group (package nvmath-python).
+"""Blocks through cuSPARSE on a GPU: BSR and Blocked-ELL (package nvmath-python).
 
 CuPy has no way to these, and nvmath-python's own bindings have.
 """
 
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
-from math import ceil
+from dataclasses import dataclass
+from math import lcm
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuprune import bsr
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.roofline import Phase, Work, operations
 
 # By dtype: cudaDataType of the matrices and of the sums, and the type of the scale factors.
 _TYPES: dict[str, tuple[int, int, type]] = {
@@ -29,67 +33,151 @@ _REFUSALS = (3, 4, 10, 11)
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
-    """Return the product of the same blocks in each layout that this cuSPARSE takes."""
-    case = problem.case
+    """Return the product in each format and layout that this cuSPARSE takes."""
+    case, xp = problem.case, backend.xp
     if backend.name != "cuda":
         raise NotApplicable("nvmath-python multiplies on a GPU")
     if reason := backend.unsupported(case.dtype):
         raise NotApplicable(reason)
-    if case.orientation == "row":
-        height, width = 1, min(case.group, case.cols)
-    else:
-        height, width = min(case.group, case.rows), 1
-    if case.rows % height or case.cols % width:
-        raise NotApplicable(
-            f"cuSPARSE wants whole blocks, and {height} x {width} does not divide "
-            f"{case.rows} x {case.cols}"
-        )
-    if ceil(case.rows / height) * ceil(case.cols / width) > np.iinfo(np.int32).max:
+    height, width = bsr.block_shape(case)
+    if reason := bsr.too_ragged(case, "cuSPARSE", height, width):
+        raise NotApplicable(reason)
+    if not bsr.fits_int32(case.rows, case.cols, height, width):
         raise NotApplicable("it is called with indices of 32 bits, and this matrix needs more")
     try:
         from nvmath.bindings import cusparse
     except ImportError:
         raise NotApplicable("needs a package: pip install nvmath-python[cu12]") from None
-    blocks = pack(problem.weights, problem.mask, height, width, backend.xp)
-    if not len(blocks[0]):
+    if not problem.nnz:
         raise NotApplicable("cuSPARSE wants a block at least, and everything is removed")
-    layouts = {
-        "row-major": (problem.activations, "C"),
-        "column-major": (problem.activations_fortran, "F"),
-    }
+    formats = [_block_rows(cusparse, problem, height, width, xp)]
+    if ell := pack_ell(problem.weights, problem.mask, lcm(height, width), xp):
+        formats.append(_blocked_ell(cusparse, problem, *ell))
     prepared, refusals = [], []
-    for layout, (activations, order) in layouts.items():
-        variant = f"BSR {height} x {width}, {layout}"
-        try:
-            product = _Product(cusparse, backend.xp, blocks, activations, order, case.dtype)
-        except cusparse.cuSPARSEError as error:
-            if error.status not in _REFUSALS:
-                raise
-            refusals.append(f"{variant}: {error}")
-            continue
-        arrays = (*blocks, activations, product.out)
-        size = sum(int(array.nbytes) for array in arrays)
-        prepared.append(Prepared(multiply=product, variant=variant, bytes=size))
+    for packed in formats:
+        for layout, activations in (
+            ("row-major", problem.activations),
+            ("column-major", problem.activations_fortran),
+        ):
+            try:
+                product = _Product(cusparse, xp, packed, problem, activations)
+            except cusparse.cuSPARSEError as error:
+                if error.status not in _REFUSALS:
+                    raise
+                refusals.append(f"{packed.name}, {layout}: {error}")
+                continue
+            arrays = (*packed.arrays, activations, product.out)
+            size = sum(int(array.nbytes) for array in arrays)
+            prepared.append(
+                Prepared(
+                    multiply=product,
+                    variant=f"{packed.name}, {layout}",
+                    bytes=size,
+                    work=_work(problem, packed, size),
+                )
+            )
     if not prepared:
         raise NotApplicable(f"cuSPARSE refuses such blocks; {'; '.join(refusals)}")
     return prepared
 
 
-def pack(
-    weights: Array, mask: Array, height: int, width: int, xp: Any
-) -> tuple[Array, Array, Array]:
-    """Pack the blocks of weights (rows, cols) of which the mask keeps any weight.
+def pack_ell(weights: Array, mask: Array, side: int, xp: Any) -> tuple[Array, Array] | None:
+    """Pack weights (rows, cols) in square blocks, as many in each block row.
 
-    Returns values (blocks, height, width), block columns (blocks) and where each block row starts.
+    Returns values (rows, side * width) and block columns (block rows, width), where width is the
+    most blocks that the mask keeps in a block row; others have blocks of zeros beside theirs.
+    None where blocks do not divide the matrix, or some block row is kept whole: that is dense.
     """
     rows, cols = weights.shape
-    cut = (rows // height, height, cols // width, width)
+    if rows % side or cols % side:
+        return None
+    cut = (rows // side, side, cols // side, side)
     kept = mask.reshape(cut).any(axis=(1, 3))  # (block rows, block columns)
-    row, column = xp.nonzero(kept)
-    starts = xp.zeros(kept.shape[0] + 1, xp.int32)
-    starts[1:] = xp.cumsum(xp.count_nonzero(kept, axis=1))
-    values = weights.reshape(cut).transpose(0, 2, 1, 3)[row, column]
-    return values, column.astype(xp.int32), starts
+    width = int(xp.count_nonzero(kept, axis=1).max())
+    if width == kept.shape[1]:
+        return None
+    columns = xp.sort(xp.argsort(~kept, axis=1)[:, :width], axis=1)  # of the kept ones, and more
+    row = xp.arange(kept.shape[0])[:, None]
+    blocks = weights.reshape(cut).transpose(0, 2, 1, 3)[row, columns]
+    values = blocks.transpose(0, 2, 1, 3).reshape(rows, side * width)
+    return xp.ascontiguousarray(values), columns.astype(xp.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Packed:
+    """The weights in a format of cuSPARSE."""
+
+    name: str
+    arrays: tuple[Array, ...]
+    describe: Callable[[int], int]  # makes the descriptor of values of a cudaDataType
+    algorithm: int
+    height: int  # rows of a block, which share what they gather
+    stored: int  # weights, zeros among them
+
+
+def _block_rows(
+    cusparse: ModuleType, problem: Problem, height: int, width: int, xp: Any
+) -> _Packed:
+    blocks = bsr.pack(problem.weights, problem.mask, height, width, xp)
+    values, columns, starts = blocks
+
+    def describe(storage: int) -> int:
+        descriptor: int = cusparse.create_bsr(
+            problem.case.rows // height,
+            problem.case.cols // width,
+            *values.shape,
+            *(starts.data.ptr, columns.data.ptr, values.data.ptr),
+            *(cusparse.IndexType.INDEX_32I, cusparse.IndexType.INDEX_32I),
+            cusparse.IndexBase.ZERO,
+            storage,
+            cusparse.Order.ROW,
+        )
+        return descriptor
+
+    return _Packed(
+        name=f"BSR {height} x {width}",
+        arrays=blocks,
+        describe=describe,
+        algorithm=cusparse.SpMMAlg.DEFAULT,
+        height=height,
+        stored=values.size,
+    )
+
+
+def _blocked_ell(cusparse: ModuleType, problem: Problem, values: Array, columns: Array) -> _Packed:
+    side = problem.case.rows // columns.shape[0]
+
+    def describe(storage: int) -> int:
+        descriptor: int = cusparse.create_blocked_ell(
+            *problem.weights.shape,
+            side,
+            values.shape[1],
+            *(columns.data.ptr, values.data.ptr),
+            cusparse.IndexType.INDEX_32I,
+            cusparse.IndexBase.ZERO,
+            storage,
+        )
+        return descriptor
+
+    return _Packed(
+        name=f"Blocked-ELL {side} x {side}",
+        arrays=(values, columns),
+        describe=describe,
+        algorithm=cusparse.SpMMAlg.BLOCKED_ELL_ALG1,
+        height=side,
+        stored=values.size,
+    )
+
+
+def _work(problem: Problem, packed: _Packed, size: int) -> Work:
+    """Account for what any product by blocks does: rows of activations for each block."""
+    phase = Phase(
+        moved=size,
+        flops=operations(problem.case, packed.stored),
+        gathered=packed.stored / packed.height * problem.case.batch * problem.weights.itemsize,
+        gathered_from=problem.activations.nbytes,
+    )
+    return Work(phases=(phase,))
 
 
 class _Product:
@@ -99,35 +187,24 @@ class _Product:
         self,
         cusparse: ModuleType,
         xp: Any,
-        blocks: tuple[Array, Array, Array],
+        packed: _Packed,
+        problem: Problem,
         activations: Array,
-        order: str,
-        dtype: str,
     ) -> None:
-        values, columns, starts = blocks
+        case = problem.case
         self._cusparse = cusparse
-        self._storage, self._compute, scale = _TYPES[dtype]
+        self._storage, self._compute, scale = _TYPES[case.dtype]
         self._one: NDArray[Any] = np.ones(1, scale)
         self._zero: NDArray[Any] = np.zeros(1, scale)
-        self._operands = (blocks, activations)  # descriptors hold but their addresses
-        cols, batch = activations.shape
-        self.out = xp.empty(
-            (values.shape[1] * (starts.size - 1), batch), values.dtype, order=order
-        )
+        self._operands = (packed, activations)  # descriptors hold but their addresses
+        self._algorithm = packed.algorithm
+        order = "C" if activations is problem.activations else "F"
+        self.out = xp.empty((case.rows, case.batch), problem.weights.dtype, order=order)
         with ExitStack() as created:
             self._handle = cusparse.create()
             created.callback(cusparse.destroy, self._handle)
             cusparse.set_stream(self._handle, xp.cuda.get_current_stream().ptr)
-            self._matrix = cusparse.create_bsr(
-                starts.size - 1,
-                cols // values.shape[2],
-                *values.shape,
-                *(starts.data.ptr, columns.data.ptr, values.data.ptr),
-                *(cusparse.IndexType.INDEX_32I, cusparse.IndexType.INDEX_32I),
-                cusparse.IndexBase.ZERO,
-                self._storage,
-                cusparse.Order.ROW,
-            )
+            self._matrix = packed.describe(self._storage)
             created.callback(cusparse.destroy_sp_mat, self._matrix)
             self._activations = self._describe(activations, order)
             created.callback(cusparse.destroy_dn_mat, self._activations)
@@ -167,5 +244,5 @@ class _Product:
             self._zero.ctypes.data,
             self._result,
             self._compute,
-            self._cusparse.SpMMAlg.DEFAULT,
+            self._algorithm,
         )

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
-from numpy.typing import NDArray
 
+from gpuprune import bsr
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
@@ -20,16 +20,11 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         raise NotApplicable("SciPy multiplies on the CPU")
     if reason := backend.unsupported(case.dtype):
         raise NotApplicable(reason)
-    if case.orientation == "row":
-        height, width = 1, min(case.group, case.cols)
-    else:
-        height, width = min(case.group, case.rows), 1
-    if case.rows % height or case.cols % width:
-        raise NotApplicable(
-            f"SciPy wants whole blocks, and {height} x {width} does not divide "
-            f"{case.rows} x {case.cols}"
-        )
-    matrix = _pack(problem.weights, problem.mask, height, width)
+    height, width = bsr.block_shape(case)
+    if reason := bsr.too_ragged(case, "SciPy", height, width):
+        raise NotApplicable(reason)
+    blocks = bsr.pack(problem.weights, problem.mask, height, width, np)
+    matrix = scipy.sparse.bsr_matrix(blocks, shape=problem.weights.shape)
     operands = (matrix.data, matrix.indices, matrix.indptr, problem.activations)
     item, stored = problem.weights.itemsize, matrix.data.size
     size = sum(operand.nbytes for operand in operands) + case.rows * case.batch * item
@@ -60,14 +55,3 @@ def _vector_bytes(matrix: Any) -> int:
     are multiplied as CSR, and in the vectors of the least processor that SciPy is compiled for.
     """
     return 16 if matrix.blocksize == (1, 1) else int(matrix.dtype.itemsize)
-
-
-def _pack(weights: NDArray[Any], mask: NDArray[np.bool_], height: int, width: int) -> Any:
-    rows, cols = weights.shape
-    cut = (rows // height, height, cols // width, width)
-    blocks = weights.reshape(cut).swapaxes(1, 2)  # (block rows, block columns, height, width)
-    kept = mask.reshape(cut).any(axis=(1, 3))  # (block rows, block columns)
-    starts = np.zeros(kept.shape[0] + 1, np.int64)
-    np.cumsum(np.count_nonzero(kept, axis=1), out=starts[1:])
-    columns = np.nonzero(kept)[1]
-    return scipy.sparse.bsr_matrix((blocks[kept], columns, starts), shape=weights.shape)

@@ -1,50 +1,57 @@
-"""Compressed sparse rows through PyTorch, on the CPU (package torch)."""
+"""Compressed sparse rows through PyTorch (package torch; on a GPU one built for CUDA)."""
 
 import warnings
-
-import numpy as np
+from contextlib import AbstractContextManager, nullcontext
+from types import ModuleType
+from typing import Any
 
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work, operations
+from gpuprune.steps import starts_of
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
-    """Make a sparse tensor of the kept weights, with as many threads as everyone."""
-    case, mask = problem.case, problem.mask
-    if backend.name == "cuda":
-        raise NotApplicable("torch is timed on the CPU only")
+    """Make a sparse tensor of the kept weights, on the device and with as many threads as all."""
+    case, mask, xp = problem.case, problem.mask, backend.xp
     if reason := backend.unsupported(case.dtype):
         raise NotApplicable(reason)
+    if backend.name == "cuda" and case.dtype == "bfloat16":
+        raise NotApplicable("CuPy's bfloat16 arrays have no way into torch")
     try:
         import torch
     except ImportError:
         raise NotApplicable("needs a package: pip install torch") from None
-    torch.set_num_threads(backend.threads or 1)
-    starts = np.zeros(case.rows + 1, np.int64)
-    np.cumsum(np.count_nonzero(mask, axis=1), out=starts[1:])
-    columns = np.nonzero(mask)[1].copy()  # contiguous also for torch, which wants stride 1
+    if backend.name == "cuda" and not torch.cuda.is_available():
+        raise NotApplicable(f"torch {torch.__version__} finds no GPU: install one built for CUDA")
+    if backend.threads:
+        torch.set_num_threads(backend.threads)
+    starts = starts_of(xp.count_nonzero(mask, axis=1), xp)
+    columns = xp.nonzero(mask)[1].copy()  # contiguous also for torch, which wants stride 1
     values = problem.weights[mask]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         matrix = torch.sparse_csr_tensor(
-            torch.from_numpy(starts),
-            torch.from_numpy(columns),
-            torch.from_numpy(values),
+            torch.from_dlpack(starts),
+            torch.from_dlpack(columns),
+            torch.from_dlpack(values),
             size=mask.shape,
             check_invariants=True,
         )
-    activations = torch.from_numpy(problem.activations)  # the same memory
-    out = torch.empty((case.rows, case.batch), dtype=activations.dtype)
+    result = xp.empty((case.rows, case.batch), problem.weights.dtype)
+    activations, out = torch.from_dlpack(problem.activations), torch.from_dlpack(result)
 
     def by_torch() -> Array:
-        return (matrix @ activations).numpy()
+        with _stream(torch, activations.device, backend):
+            return xp.from_dlpack(matrix @ activations)
 
     def into_output() -> Array:
-        return torch.mm(matrix, activations, out=out).numpy()
+        with _stream(torch, activations.device, backend):
+            torch.mm(matrix, activations, out=out)
+        return result
 
-    size = sum(one.nbytes for one in (starts, columns, values, problem.activations, out))
+    size = sum(int(one.nbytes) for one in (starts, columns, values, problem.activations, result))
     phase = Phase(
         moved=size,
         flops=operations(case, problem.nnz),
@@ -56,6 +63,16 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
             multiply=into_output,
             bytes=size,
             call=by_torch,
-            work=Work(phases=(phase,), starts=backend.threads != 1),
+            work=Work(phases=(phase,), starts=backend.threads not in (None, 1)),
         )
     ]
+
+
+def _stream(torch: ModuleType, device: Any, backend: Backend) -> AbstractContextManager[Any]:
+    """Let torch queue its work where everybody's is."""
+    if backend.name != "cuda":
+        return nullcontext()
+    stream: AbstractContextManager[Any] = torch.cuda.stream(
+        torch.cuda.ExternalStream(backend.xp.cuda.get_current_stream().ptr, device)
+    )
+    return stream

@@ -1,5 +1,7 @@
 import sys
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from gpuprune import contenders
@@ -29,6 +31,15 @@ def test_a_missing_package_is_named(cpu, monkeypatch, name, module, packages):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(contenders.NotApplicable, match=f"pip install {packages}$"):
         contenders.load(name)(problem_of(cpu), cpu)
+
+
+def test_a_torch_without_cuda_is_told_from_a_missing_one(cpu):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("this torch has a GPU")
+    gpu = SimpleNamespace(name="cuda", xp=np, threads=None, unsupported=lambda dtype: None)
+    with pytest.raises(contenders.NotApplicable, match="finds no GPU: install one built for CUDA"):
+        contenders.load("torch_csr")(problem_of(cpu), gpu)
 
 
 @pytest.mark.parametrize("orientation", ["row", "column"])

@@ -83,6 +83,19 @@ def test_a_group_is_kept_if_any_of_its_weights_is(cpu, rows):
     assert not product[1].any()
 
 
+@pytest.mark.parametrize("batch", [1, 8, 32, 33])
+def test_rows_of_any_number_of_entries_are_gathered_whole(cpu, batch):
+    """Small batches take four entries at a time: rows of 0 to 9 leave every remainder."""
+    problem = problem_of(cpu, rows=10, cols=16, batch=batch, group=1, rate=0.0)
+    mask = np.arange(16) < np.arange(10)[:, None]
+    problem = replace(problem, weights=np.where(mask, problem.weights, 0), mask=mask)
+    prepared = only(problem, cpu)
+    assert prepared.variant.startswith("gather")
+    problem.renew(BEFORE)
+    expected = problem.weights.astype(np.float64) @ problem.activations
+    np.testing.assert_allclose(prepared.multiply(), expected, atol=1e-5)
+
+
 def test_columns_beyond_16_bits_are_found(cpu):
     problem = problem_of(cpu, rows=2, cols=(1 << 16) + 3, batch=1, group=1, rate=0.5)
     assert_right(problem, cpu)

@@ -3,8 +3,7 @@
 For each entry of a strip (see `strips`) the kernel loads the activations of its column from cache
 once, and adds their products with up to eight weights to the sums of as many rows.
 
-It finds the activations packed anew at each product: slice by slice of the batch, then column by
-column, as the narrow operand of a `Step`.
+It finds the activations of a column packed as a narrow operand (see `operands`).
 """
 
 from typing import Any
@@ -14,11 +13,13 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from gpuprune.backends import Backend
+from gpuprune.binding import bind
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.column_group.strips import pack
+from gpuprune.operands import pack_narrow
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
 from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
 
 
@@ -35,13 +36,16 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(np.diff(strips.starts) + 1, slices), threads)
 
+    pack_activations = pack_narrow(step, problem.activations, packed, threads)
+    operands = (step, step.sizes, *arrays, packed)
+    if threads == 1:
+        multiply_packed = bind(_multiply, *operands, tiles[0], out, 0, int(shares[-1]))
+    else:
+        multiply_packed = bind(_multiply_in_parallel, *operands, tiles, out, shares)
+
     def multiply() -> NDArray[Any]:
-        if threads == 1:
-            _pack(step.sizes, problem.activations, packed, 0, case.cols)
-            _multiply(step, step.sizes, *arrays, packed, tiles[0], out, 0, shares[-1])
-        else:
-            _pack_in_parallel(step.sizes, problem.activations, packed, threads)
-            _multiply_in_parallel(step, step.sizes, *arrays, packed, tiles, out, shares)
+        pack_activations()
+        multiply_packed()
         return out
 
     size = sum(array.nbytes for array in (*arrays, problem.activations, out))
@@ -59,34 +63,6 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
         bytes=size,
         work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
     )
-
-
-@njit(cache=True)
-def _pack(sizes: Any, activations: Any, packed: Any, col: Any, end: Any) -> None:
-    """Copy some rows of the activations (cols, batch) to narrow operands `packed[slice, col]`."""
-    batch = activations.shape[1]
-    flat = activations.reshape(-1)
-    ahead = PREFETCH_BYTES // packed.itemsize
-    for piece in range(packed.shape[0]):
-        start = piece * sizes.columns
-        wanted = min(sizes.columns, batch - start)
-        to = packed[piece]
-        for operand in range(col, end):
-            source, at = operand * batch + start, operand * sizes.narrow
-            for line in range(0, sizes.narrow, CACHE_LINE // to.itemsize):
-                prefetch(to, at + ahead + line)  # what is written soon
-            copy(flat, source, to, at, min(wanted, sizes.whole))
-            for j in range(wanted - sizes.whole):
-                for t in range(sizes.depth):
-                    to[at + sizes.whole + j * sizes.depth + t] = flat[source + sizes.whole + j]
-
-
-@njit(parallel=True, cache=True)
-def _pack_in_parallel(sizes: Any, activations: Any, packed: Any, workers: Any) -> None:
-    cols = activations.shape[0]
-    for worker in prange(workers):
-        col, end = cols * worker // workers, cols * (worker + 1) // workers
-        _pack(sizes, activations, packed, col, end)
 
 
 @njit(cache=True)

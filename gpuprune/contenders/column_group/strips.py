@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from gpuprune.steps import split
+from gpuprune.steps import split, starts_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +38,7 @@ def pack(weights: NDArray[Any], mask: NDArray[np.bool_], group: int) -> Strips:
     firsts, lasts = firsts[firsts < lasts], lasts[firsts < lasts]
     kept = np.zeros((firsts.size, cols), np.bool_)
     _mark(mask, firsts, lasts, kept)
-    starts = np.zeros(firsts.size + 1, np.int64)
-    np.cumsum(np.count_nonzero(kept, axis=1), out=starts[1:])
+    starts = starts_of(np.count_nonzero(kept, axis=1))
     packed = Strips(
         depth=depth,
         firsts=firsts,

@@ -12,6 +12,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from gpuprune.backends import Backend
+from gpuprune.binding import bind
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work, operations
@@ -35,8 +36,10 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     def by_scipy() -> Any:
         return matrix @ problem.activations
 
+    multiply = bind(_multiply, values, columns, offsets, problem.activations, out)
+
     def by_numba() -> NDArray[Any]:
-        _multiply(values, columns, offsets, problem.activations, out)
+        multiply()
         return out
 
     threads = backend.threads or 1

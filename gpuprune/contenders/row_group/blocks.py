@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from gpuprune.steps import split
+from gpuprune.steps import split, starts_of
 
 _HIGHEST_PANEL = 256  # rows: as many as a byte tells apart, and their sums fit the second cache
 _LOWEST_PANEL = 32  # rows: fewer share a block's activations too seldom
@@ -37,7 +37,8 @@ class Blocks:
         """Mark the blocks (rows, blocks) of which a row keeps any weight."""
         if self.depth == 1:
             return mask
-        if self.depth in (2, 4, 8) and self.depth * self.count == mask.shape[1]:
+        whole = self.depth in (2, 4, 8) and self.depth * self.count == mask.shape[1]
+        if whole and mask.flags.c_contiguous:
             flags: NDArray[np.bool_] = mask.view(f"u{self.depth}") != 0  # a word of them at once
             return flags
         kept = np.empty((mask.shape[0], self.count), np.bool_)
@@ -93,7 +94,7 @@ def count_by_panel(kept: NDArray[np.bool_], height: int) -> NDArray[np.uint16]:
 
 def pack_rows(weights: NDArray[Any], blocks: Blocks, kept: NDArray[np.bool_]) -> Rows:
     """Pack what is kept of the weights (rows, cols), row by row."""
-    starts = _starts(np.count_nonzero(kept, axis=1))
+    starts = starts_of(np.count_nonzero(kept, axis=1))
     index = np.uint16 if blocks.count <= 1 << 16 else np.int32
     packed = Rows(
         blocks=np.empty(starts[-1], index),
@@ -112,7 +113,7 @@ def pack_panels(
     counts: NDArray[np.uint16],
 ) -> Panels:
     """Pack what is kept of the weights (rows, cols), panel by panel."""
-    starts = _starts(counts.sum(axis=1, dtype=np.int64))
+    starts = starts_of(counts.sum(axis=1, dtype=np.int64))
     packed = Panels(
         height=height,
         counts=counts,
@@ -123,12 +124,6 @@ def pack_panels(
     edges = (blocks.firsts, blocks.lasts)
     _fill_panels(weights, *edges, kept, height, counts, starts, packed.rows, packed.values)
     return packed
-
-
-def _starts(counts: NDArray[Any]) -> NDArray[np.int64]:
-    starts = np.zeros(counts.size + 1, np.int64)
-    np.cumsum(counts, out=starts[1:])
-    return starts
 
 
 @njit(parallel=True, cache=True)

@@ -15,9 +15,10 @@ import numpy as np
 
 from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
-from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, starts_of, too_large
+from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, too_large
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
+from gpuprune.steps import starts_of
 from gpuprune.units import format_bytes
 
 _FOLDER = Path(__file__).parent

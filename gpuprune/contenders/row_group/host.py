@@ -6,8 +6,7 @@ of the panel's rows wait in cache. Where a block has too few entries in a panel 
 the gather kernel goes row by row: there a row's sums stay in registers, and each entry loads its
 activations from cache. `blocks` has the formats.
 
-Both find the activations packed anew at each product: slice by slice of the batch, then block by
-block, as the wide operand of a `Step`.
+Both find the activations of a block packed as a wide operand (see `operands`).
 """
 
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from numba import njit, prange
 from numpy.typing import NDArray
 
 from gpuprune.backends import Backend
+from gpuprune.binding import bind
 from gpuprune.contenders import Prepared
 from gpuprune.contenders.row_group.blocks import (
     Blocks,
@@ -28,13 +28,15 @@ from gpuprune.contenders.row_group.blocks import (
     pack_rows,
     panel_height,
 )
+from gpuprune.operands import pack_wide
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import CACHE_LINE, aligned_zeros, cut_batch, registers, share_out
-from gpuprune.vectors import PREFETCH_BYTES, copy, load, multiply_add, prefetch, store, zeros
+from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
+from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
 
 _GATHER_ROWS = 16  # rows that are written at once
 _FEW_WEIGHTS = 12  # of a block in a panel, on average: with fewer, gathering is faster (measured)
+_FEW_VECTORS = 2  # of an operand: with so few, each addition would wait for the one before
 
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
@@ -92,16 +94,17 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     tiles = aligned_zeros((threads, kernel.height * step.sizes.narrow), dtype)
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(kernel.work + 1, slices), threads)
-    packed_weights = (step, step.sizes, kernel.height, *kernel.arrays)
+    edges = (blocks.firsts, blocks.lasts)
+    pack = pack_wide(step, problem.activations, *edges, packed, threads)
+    operands = (step, step.sizes, kernel.height, *kernel.arrays, packed)
+    if threads == 1:
+        multiply_packed = bind(kernel.alone, *operands, tiles[0], out, 0, int(shares[-1]))
+    else:
+        multiply_packed = bind(kernel.in_parallel, *operands, tiles, out, shares)
 
     def multiply() -> NDArray[Any]:
-        source = (blocks.firsts, blocks.lasts, problem.activations)
-        if threads == 1:
-            _pack(step.sizes, *source, packed, 0, blocks.count)
-            kernel.alone(*packed_weights, packed, tiles[0], out, 0, shares[-1])
-        else:
-            _pack_in_parallel(step.sizes, *source, packed, threads)
-            kernel.in_parallel(*packed_weights, packed, tiles, out, shares)
+        pack()
+        multiply_packed()
         return out
 
     size = sum(array.nbytes for array in (*kernel.arrays, problem.activations, out))
@@ -120,39 +123,6 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
         bytes=size,
         work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
     )
-
-
-@njit(cache=True)
-def _pack(
-    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, block: Any, end: Any
-) -> None:
-    """Copy the activations (cols, batch) of some blocks to wide ones, `packed[slice, block]`."""
-    batch = activations.shape[1]
-    flat = activations.reshape(-1)
-    ahead = PREFETCH_BYTES // packed.itemsize
-    for piece in range(packed.shape[0]):
-        start = piece * sizes.columns
-        wanted = min(sizes.columns, batch - start)
-        to = packed[piece]
-        for operand in range(block, end):
-            at = operand * sizes.wide
-            for line in range(0, sizes.wide, CACHE_LINE // to.itemsize):
-                prefetch(to, at + ahead + line)  # what is written soon
-            for t in range(lasts[operand] - firsts[operand]):
-                source = (firsts[operand] + t) * batch + start
-                copy(flat, source, to, at + t * sizes.whole, min(wanted, sizes.whole))
-                spilled = at + sizes.depth * sizes.whole + t
-                for j in range(wanted - sizes.whole):
-                    to[spilled + j * sizes.depth] = flat[source + sizes.whole + j]
-
-
-@njit(parallel=True, cache=True)
-def _pack_in_parallel(
-    sizes: Any, firsts: Any, lasts: Any, activations: Any, packed: Any, workers: Any
-) -> None:
-    for worker in prange(workers):
-        block, end = firsts.size * worker // workers, firsts.size * (worker + 1) // workers
-        _pack(sizes, firsts, lasts, activations, packed, block, end)
 
 
 @njit(cache=True)
@@ -238,6 +208,27 @@ def _multiply_panels_in_parallel(
 
 
 @njit(cache=True)
+def _gather_entry(step: Any, blocks: Any, values: Any, at: Any, operands: Any, sums: Any) -> Any:
+    """Return `sums` plus the products of an entry."""
+    operand = load(operands, np.int64(blocks[at]) * step.wide * step.lanes, step.wide)
+    return multiply_add(step, values, at * step.depth, operand, sums)
+
+
+@njit(cache=True)
+def _gather_fours(
+    step: Any, blocks: Any, values: Any, entry: Any, end: Any, operands: Any, tile: Any
+) -> Any:
+    """Return the products of some entries of a row, a multiple of four, from four sums at once."""
+    first = second = third = fourth = zeros(tile, step.narrow)
+    for at in range(entry, end, 4):
+        first = _gather_entry(step, blocks, values, at, operands, first)
+        second = _gather_entry(step, blocks, values, at + 1, operands, second)
+        third = _gather_entry(step, blocks, values, at + 2, operands, third)
+        fourth = _gather_entry(step, blocks, values, at + 3, operands, fourth)
+    return add(add(first, second), add(third, fourth))
+
+
+@njit(cache=True)
 def _gather(
     step: Any,
     sizes: Any,
@@ -258,10 +249,14 @@ def _gather(
         rows = min(height, out.shape[0] - top)
         operands = packed[piece]
         for row in range(rows):
+            entry, end = starts[top + row], starts[top + row + 1]
             sums = zeros(tile, step.narrow)
-            for at in range(starts[top + row], starts[top + row + 1]):
-                operand = load(operands, np.int64(blocks[at]) * step.wide * step.lanes, step.wide)
-                sums = multiply_add(step, values, at * step.depth, operand, sums)
+            if step.wide <= _FEW_VECTORS:
+                fours = entry + (end - entry) // 4 * 4
+                sums = _gather_fours(step, blocks, values, entry, fours, operands, tile)
+                entry = fours
+            for at in range(entry, end):
+                sums = _gather_entry(step, blocks, values, at, operands, sums)
             store(tile, row * step.narrow * step.lanes, sums)
         _unpack(sizes, tile, out, top, rows, piece * sizes.columns)
 
