@@ -273,10 +273,13 @@ class _Reference:
         """Say which weights give products that their dtype cannot hold, None if it can."""
         dtype, label = self._case.dtype, self._case.weights or "random"
         largest, _ = _range(dtype)
-        most = max(float(np.abs(products).max()) for products in self._products) / self._unit
+        most = (
+            max(float(np.abs(products).max(initial=0.0)) for products in self._products)
+            / self._unit
+        )
         if most * _ROOM * (_LARGEST_FACTOR if ITEM_BYTES[dtype] <= 2 else 1.0) > largest:
             return f"{label} gives products near {dtype}'s largest number, {largest:.1e}"
-        scale = max(float(scales.max()) for scales in self._scales)
+        scale = max(float(scales.max(initial=0.0)) for scales in self._scales)
         if 0 < scale < self._least:
             return (
                 f"{label} gives products near {dtype}'s smallest numbers, where no error is known "
