@@ -11,12 +11,12 @@ from tests.made_runs import (
     made_results,
     made_run,
     predicted_row,
+    trained,
     write_profile,
     write_run,
     write_training,
 )
 from tests.test_page import HOSTILE
-from tests.test_tradeoff import trained
 
 pytestmark = pytest.mark.slow
 

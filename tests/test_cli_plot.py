@@ -6,8 +6,7 @@ from gpuprune import plots
 from gpuprune.cli.plot import FIGURES
 from gpuprune.records import Contract
 from tests.conftest import assert_refused
-from tests.made_runs import made_results, made_run, write_run, write_training
-from tests.test_tradeoff import trained
+from tests.made_runs import made_results, made_run, trained, write_run, write_training
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ from tests.made_runs import (
     made_results,
     made_run,
     predicted_row,
+    trained,
     write_profile,
     write_run,
     write_training,
 )
-from tests.test_tradeoff import trained
 
 
 def names(tmp_path, *runs):

@@ -4,17 +4,14 @@ import json
 
 import pytest
 
-from gpuprune.accuracy.records import Header, MatrixFacts, Outcome
+from gpuprune.accuracy.records import Header
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Result, Timing
 from gpuprune.tradeoff import Demand, Point, front, points, recommend
 from tests.conftest import assert_refused, json_rows
+from tests.made_runs import ACCURACIES, outcome, trained
 
-ACCURACIES = {None: 0.978, 1: 0.972, 8: 0.967, 32: 0.90}
 SPEEDUPS = {1: 0.6, 8: 1.49, 32: 1.57}
-FACTS = MatrixFacts(
-    rows=10, cols=512, removed_groups=0.9, removed_weights=0.9, empty_rows=0, energy_kept=0.3
-)
 
 
 def timed(case, contender, seconds):
@@ -40,32 +37,6 @@ def header(**changes):
         environment={},
         schema=1,
     )
-
-
-def outcome(group, accuracy, seed=0):
-    return Outcome(
-        seed=seed,
-        layers=8,
-        rate=0.9 if group else 0.0,
-        group=group,
-        score="rms",
-        orientation="row",
-        min_groups_per_row=0,
-        skip_last=False,
-        epochs=20,
-        retrain_epochs=40 if group else 0,
-        accuracy=accuracy,
-        test_accuracy=None,
-        one_shot_accuracy=None,
-        achieved_rate=0.9,
-        empty_rows=0,
-        dead_classes=0,
-        matrices=(FACTS,),
-    )
-
-
-def trained(accuracies=ACCURACIES, seed=0):
-    return [outcome(group, accuracy, seed) for group, accuracy in accuracies.items()]
 
 
 def test_the_unpruned_network_comes_first_at_a_speedup_of_one():

@@ -27,7 +27,7 @@ from gpuprune.cli.tradeoff import tradeoff
 from gpuprune.errors import GpupruneError
 from gpuprune.regression import Incomparable, MeasurementFailed
 
-EXIT_FINDING = 1  # a contender was wrong, or a regression was found
+# A command itself returns 0, or 1 for a finding: a wrong contender, a regression.
 EXIT_USAGE = 2  # options, configuration, input or machine
 EXIT_BUG = 3
 EXIT_INCOMPARABLE = 4  # of check: no baseline that can be used

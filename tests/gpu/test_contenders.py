@@ -151,20 +151,15 @@ def test_descriptors_are_destroyed_with_what_uses_them(gpu, monkeypatch):
 
 def on_the_default_stream(problem, backend):
     """Multiply on the stream that is everyone's where none is chosen."""
-    stream = backend.xp.cuda.Stream.null
-    out = backend.xp.empty((problem.case.rows, problem.case.batch), problem.weights.dtype)
-
-    def multiply():
-        with stream:
-            backend.xp.matmul(problem.weights, problem.activations, out=out)
-        return out
-
-    return [Prepared(multiply=multiply)]
+    return on_a_stream(backend.xp.cuda.Stream.null, problem, backend)
 
 
 def on_a_stream_of_its_own(problem, backend):
     """Multiply on a stream of which the backend knows nothing."""
-    stream = backend.xp.cuda.Stream(non_blocking=True)
+    return on_a_stream(backend.xp.cuda.Stream(non_blocking=True), problem, backend)
+
+
+def on_a_stream(stream, problem, backend):
     out = backend.xp.empty((problem.case.rows, problem.case.batch), problem.weights.dtype)
 
     def multiply():

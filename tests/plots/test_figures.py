@@ -9,15 +9,16 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence import read
 from gpuprune.plots.theme import DARK, PAPER
 from tests.made_runs import (
+    ACCURACIES,
     made_result,
     made_results,
     made_run,
     predicted_row,
+    trained,
     write_profile,
     write_run,
     write_training,
 )
-from tests.test_tradeoff import ACCURACIES, trained
 
 
 @pytest.fixture
