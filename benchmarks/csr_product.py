@@ -5,10 +5,11 @@ Samples alternate; medians. With two threads the goal is at least twice SciPy's 
     python benchmarks/csr_product.py --threads 2
 """
 
-import argparse
 import time
 from contextlib import closing
 from statistics import median
+
+from script import Parser, count, run
 
 from gpuprune.backends import open_backend
 from gpuprune.contenders.csr import host
@@ -18,9 +19,9 @@ from gpuprune.records import Case
 
 def main() -> None:
     """Time both products and print the ratio for several rates and groups."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = Parser(__doc__)
     parser.add_argument("--threads", type=int, default=None)
-    parser.add_argument("--samples", type=int, default=21)
+    parser.add_argument("--samples", type=count, default=21)
     options = parser.parse_args()
     cases = [
         Case(rows=4096, cols=4096, batch=50, rate=rate, group=group)
@@ -46,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from script import Parser, count, run
+
 import gpuprune
 
 SWEEP = [
@@ -54,12 +56,12 @@ def prepare(problem, backend):
 
 def main() -> None:
     """Make the checks that are not made yet, and print what all of them found."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(__doc__)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--same", type=int, default=20)
-    parser.add_argument("--slower", type=int, default=10)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--same", type=count, default=20)
+    parser.add_argument("--slower", type=count, default=10)
+    parser.add_argument("--runs", type=count, default=5)
+    parser.add_argument("--threads", type=count, default=1)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no more after")
     asked = parser.parse_args()
     deadline = time.monotonic() + asked.seconds
@@ -131,4 +133,4 @@ def report(checks: list[dict[str, object]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

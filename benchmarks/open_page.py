@@ -5,13 +5,13 @@
 Its peer is an empty page in the same browser: what opening costs at the least.
 """
 
-import sys
 import time
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
 from playwright.sync_api import Browser, sync_playwright
+from script import Parser, run
 
 from gpuprune import page
 from gpuprune.evidence import read
@@ -26,6 +26,9 @@ GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 def main() -> None:
     """Print one line a page."""
+    parser = Parser(__doc__)
+    parser.add_argument("chromium", metavar="CHROMIUM", help="the browser's program")
+    chromium = parser.parse_args().chromium
     table = {group: {rate: 0.1 * group / (1 - rate) for rate in RATES} for group in GROUPS}
     results = [
         one for i in range(LAYERS) for one in made_results(table, weights=f"m.npz::layer.{i}")
@@ -37,7 +40,7 @@ def main() -> None:
         page.write(read([run]), full)
         print(f"made in {time.perf_counter() - start:.1f} s: {len(results)} results")
         empty.write_text("<!doctype html><title>empty</title><figure class=drawn>.</figure>")
-        browser = driver.chromium.launch(executable_path=sys.argv[1], args=["--no-sandbox"])
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         for path in (empty, full):
             seconds = median(opened(browser, path) for _ in range(REPEATS))
             size = format_bytes(path.stat().st_size)
@@ -57,4 +60,4 @@ def opened(browser: Browser, path: Path) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

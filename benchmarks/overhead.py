@@ -10,16 +10,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+from script import Parser, run
+
 from gpuprune.storage import read
 
 
 def main() -> None:
     """Run `gpuprune bench` with a run file, and read its last line."""
+    parser = Parser(__doc__)
+    parser.add_argument("--quick", action="store_true", help="the quick sweep")
+    quick = ["--quick"] if parser.parse_args().quick else []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.jsonl"
         command = [sys.executable, "-m", "gpuprune", "bench", "--output", str(path)]
         subprocess.run(
-            [*command, *sys.argv[1:], "--format", "csv"], check=True, stdout=subprocess.DEVNULL
+            [*command, *quick, "--format", "csv"], check=True, stdout=subprocess.DEVNULL
         )
         end = read(path).end
     assert end is not None
@@ -28,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,15 +8,17 @@ whose times differ by a fifth or more the share that the predictions put in the 
     python benchmarks/predictions.py run.jsonl
 """
 
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from itertools import combinations, groupby
 from pathlib import Path
 from statistics import median
 
+from script import Parser, run
+
 from gpuprune import report, session
 from gpuprune.analysis import median_s
+from gpuprune.errors import GpupruneError
 from gpuprune.records import Result
 from gpuprune.units import format_percent
 
@@ -25,14 +27,16 @@ _CLEAR = 1.2  # ratio of two times from which on their order is no accident
 
 def main() -> None:
     """Print the agreement of the runs that the command line names."""
-    if not (paths := sys.argv[1:]):
-        sys.exit(__doc__)
+    parser = Parser(__doc__)
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN.jsonl")
+    paths = parser.parse_args().runs
     results = [
-        one
-        for path in paths
-        for one in session.load(Path(path))[1]
-        if one.predicted_s and median_s(one)
+        one for path in paths for one in session.load(path)[1] if one.predicted_s and median_s(one)
     ]
+    if not results:
+        raise GpupruneError(
+            "these runs have no predicted times", hint="give runs of `gpuprune bench --output`"
+        )
     print(
         report.table(
             ["contender", "cells", "lowest", "median", "highest", "bound by"],
@@ -42,7 +46,9 @@ def main() -> None:
         )
     )
     right, pairs = _ordered(results)
-    print(f"\n{right} of {pairs} pairs in the right order ({format_percent(right / pairs, 0)})")
+    if pairs:
+        share = format_percent(right / pairs, 0)
+        print(f"\n{right} of {pairs} pairs in the right order ({share})")
 
 
 def _by_kernel(results: Iterable[Result]) -> Iterable[tuple[str, list[Result]]]:
@@ -77,4 +83,4 @@ def _ordered(results: Iterable[Result]) -> tuple[int, int]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

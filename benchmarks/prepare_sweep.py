@@ -8,13 +8,13 @@ is checked.
     python benchmarks/prepare_sweep.py
 """
 
-import argparse
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import scipy.sparse
+from script import Parser, count, run
 
 from gpuprune import pruning
 from gpuprune.config import paper
@@ -63,8 +63,8 @@ def seconds(function: Callable[..., Iterator[Arrays]], *arguments: Any) -> float
 
 def main() -> None:
     """Time both ways, group size by group size, and print the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--size", type=int, default=4096)
+    parser = Parser(__doc__)
+    parser.add_argument("--size", type=count, default=4096)
     size = parser.parse_args().size
     sweep = paper()
     weights = np.random.default_rng(0).standard_normal((size, size), dtype=np.float32)
@@ -89,4 +89,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

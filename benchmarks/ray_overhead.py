@@ -8,7 +8,6 @@ and without one, in turns: the medians should be the same.
     python benchmarks/ray_overhead.py [--rounds 3]
 """
 
-import argparse
 import logging
 import os
 import subprocess
@@ -19,6 +18,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import median
 from typing import Any
+
+from script import Parser, count, run
 
 from gpuprune.storage import read
 
@@ -31,8 +32,8 @@ _CASES = [
 
 def main() -> None:
     """Print both ratios."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=3)
+    parser = Parser(__doc__)
+    parser.add_argument("--rounds", type=count, default=3)
     rounds = parser.parse_args().rounds
     walls: dict[str, list[float]] = {"one process": [], "one worker on Ray": []}
     for _ in range(rounds):
@@ -92,4 +93,4 @@ def _list(values: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

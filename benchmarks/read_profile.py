@@ -7,7 +7,6 @@ last row written; the bar is 10 s and 500 MB. `raw` has 800 columns and `narrow`
 40 metrics a launch and `one` one. The processor's time is what an idle machine would take.
 """
 
-import argparse
 import os
 import random
 import subprocess
@@ -17,6 +16,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from script import Parser, count, run
+
 KERNEL = "void spmm<float, (int)8>(const float *, int)"
 IDENTITY = ("ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream")
 IDENTITY += ("Block Size", "Grid Size", "Device", "CC")
@@ -25,8 +26,8 @@ LOAD = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--megabytes", type=int, default=100)
+    parser = Parser(__doc__)
+    parser.add_argument("--megabytes", type=count, default=100)
     parser.add_argument("--page", choices=PAGES, nargs="*", default=list(PAGES))
     parser.add_argument("--format", choices=FORMATS, nargs="*", default=list(FORMATS))
     options = parser.parse_args()
@@ -143,4 +144,4 @@ PAGES = {
 }
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -9,7 +9,6 @@ into the gradient before its optimiser steps. The contenders take turns, so that
 the machine falls on all of them; the medians are shown. Needs torch; takes about ten seconds.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from statistics import median
@@ -17,6 +16,7 @@ from time import perf_counter
 
 import numpy as np
 import torch
+from script import Parser, count, run
 from threadpoolctl import threadpool_limits
 
 from gpuprune.accuracy.model import PIXELS, WIDTHS, Network, initialise
@@ -30,7 +30,9 @@ MOST = 1.1  # times PyTorch's step, as wanted
 
 
 def main() -> None:
-    threads = int(sys.argv[1]) if len(sys.argv) > 1 else 1
+    parser = Parser(__doc__)
+    parser.add_argument("threads", type=count, nargs="?", default=1)
+    threads = parser.parse_args().threads
     let_waiting_threads_sleep()
     torch.set_num_threads(threads)
     generator = np.random.default_rng(0)
@@ -91,4 +93,4 @@ def take_turns(*calls: Callable[[], object]) -> list[float]:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

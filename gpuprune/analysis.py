@@ -78,6 +78,20 @@ def speedup_interval(own: Result, dense: Result) -> tuple[float, float] | None:
     return dense_low / own_high, dense_high / own_low
 
 
+def pays_after(own: Result, dense: Result | None) -> int | None:
+    """Return after how many products the packing of a format has paid.
+
+    None where a product saves nothing, or no more than the spread of its and dense's samples.
+    """
+    own_s, dense_s = median_s(own), median_s(dense)
+    if dense is None or own_s is None or dense_s is None or own.prepare_s is None:
+        return None
+    interval = speedup_interval(own, dense)
+    if interval is None or not interval[0] > 1:
+        return None
+    return ceil(own.prepare_s / (dense_s - own_s))
+
+
 def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case, float]:
     """Return by case the speedup of the fastest sparse contender."""
     results = list(results)

@@ -61,6 +61,7 @@ class Sweep:
         parsed: dict[str, Any] = {
             name: None if value is None and name in absent else _PARSERS[name](value, name)
             for name, value in {**values, "shape": shape}.items()
+            if name != "contenders" or value  # none are the defaults
         }
         return cls(**parsed)
 
@@ -221,7 +222,7 @@ def _whole(value: object, what: str, least: int, hint: str) -> int:
     if isinstance(value, bool) or not (digits.isascii() and digits.isdigit()):
         raise GpupruneError(f"{what} {text!r} is no whole number", hint=hint)
     if len(digits) > 18 or int(text) < least:
-        raise GpupruneError(f"{what} {text} is not in {least} to 10^18", hint=hint)
+        raise GpupruneError(f"{what} {text} is not in {least} to 10^18 - 1", hint=hint)
     return int(text)
 
 
@@ -240,7 +241,7 @@ def _no_duplicates(values: tuple[Any, ...], name: str, hint: str) -> tuple[Any, 
 
 def _names(value: object, name: str) -> tuple[str, ...]:
     items = value if isinstance(value, list | tuple) else _split(value, name, "such as dense,csr")
-    return tuple(str(item) for item in items)
+    return _no_duplicates(tuple(map(str, items)), name, "such as dense,csr, or leave it out")
 
 
 def _number(value: object, name: str) -> float:

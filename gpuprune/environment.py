@@ -10,7 +10,8 @@ from typing import Any
 _WATCH_S = 0.2
 
 PACKAGES = (
-    "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl",
+    "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl", "mkl",
+    "nvmath-python",
 )  # fmt: skip
 
 

@@ -44,6 +44,30 @@ def cases(sweep: Sweep) -> list[Case]:
     return _grid(sweep, layers, common)
 
 
+def told_crosswise(planned: Iterable[Case]) -> str | None:
+    """Say of what was pruned elsewhere that its groups run in the other orientation, if they do.
+
+    Reads the values of the tensors that are timed as single weights.
+    """
+    found = []
+    for case in planned:
+        if case.as_is and case.weights is not None and case.group == 1:
+            (tensor,) = weights.select(case.weights)
+            structure = weights.detect_structure(weights.read_pattern(tensor))
+            groups = {"row": structure.column_group, "column": structure.row_group}
+            if (group := groups[case.orientation] or 1) > 1:
+                found.append((case, group))
+    if not found:
+        return None
+    case, group = found[0]
+    other = "column" if case.orientation == "row" else "row"
+    more = f", and so are {len(found) - 1} more" if len(found) > 1 else ""
+    return (
+        f"{case.weights} has {other} groups of {group}, and is timed as single weights{more}: "
+        f"--orientation {other} takes the groups."
+    )
+
+
 def check_weights(planned: Iterable[Case]) -> None:
     """Raise GpupruneError where a case's file holds what cannot be measured, such as NaN."""
     for _, alike in groupby(planned, lambda case: (case.weights, case.dtype)):

@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 from gpuprune import pruning, weights
 from gpuprune.backends import Array, Backend
 from gpuprune.errors import GpupruneError
-from gpuprune.records import Case
+from gpuprune.records import ITEM_BYTES, Case
 
 Load = Callable[[Case], NDArray[Any]]  # the unpruned weights of a case: (rows, cols)
 
 PREPARING, BEFORE, AFTER = range(3)  # the draws of activations: while packing, then checked twice
 _BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
+_LARGEST_UNIT = 1000  # its exponent, for the smallest float64 weights are below 2^-1024
+_LARGEST_FACTOR = 8.0  # that the activations of a timed call are multiplied by, in 16 bits
+_ROOM = 2.0  # between a product and the largest number, for the sums on the way to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +53,7 @@ class Trial(Problem):
     """A problem with what judges its products, which no contender gets to see."""
 
     pattern: str  # CRC-32 of the mask
+    out_of_range: str | None  # why no product of the dtype can be judged, if none can
     _draws: Sequence[NDArray[Any]]  # what the activations are in turn, each (cols, batch)
     _chance: np.random.Generator
     _reference: "_Reference"
@@ -89,7 +93,7 @@ class Trial(Problem):
         factors: NDArray[np.float64] = np.asarray(self._chance.uniform(0.5, 1.0, batch))
         if draw.dtype.itemsize <= 2:  # powers of two, and signs: these round nothing
             signs = self._chance.choice((-1.0, 1.0), batch)
-            factors = np.ldexp(signs, self._chance.integers(-3, 4, batch))
+            factors = np.ldexp(signs, self._chance.integers(-3, 4, batch))  # 1/8 to 8
         self._write(draw[:, order] * factors.astype(draw.dtype))
         return Variation(order, factors)
 
@@ -103,6 +107,8 @@ class Trial(Problem):
         Returns the largest |C - C64| / (norm of the weights' row x norm of the activations'
         column); infinite where a norm is zero and the product is not; NaN where it holds NaN.
         A case of 16 bits is spared what it takes to store C: half a spacing of its dtype.
+        Where products are so small that the dtype rounds them coarsely, the least ones that it
+        does not take the place of the norms.
         """
         return self._reference.error(product, draw, variation)
 
@@ -195,7 +201,8 @@ class _Layer:
         self.key = _layer_key(case)
         self._unpruned = unpruned  # (rows, cols)
         # By this power of two, float64 weights near its limits have finite norms.
-        self.unit = 2.0 ** -int(np.frexp(np.abs(self._unpruned).max())[1])
+        exponent = -int(np.frexp(np.abs(self._unpruned).max())[1])
+        self.unit = 2.0 ** min(exponent, _LARGEST_UNIT)
         self._ranking: pruning.Ranking | None = None
         seeded = np.random.default_rng((case.seed, case.cols, case.batch))
         unforeseeable = np.random.default_rng()  # what is checked last cannot be computed first
@@ -224,11 +231,11 @@ class _Reference:
     """The products of a problem in float64, and the norms that its errors are measured by."""
 
     def __init__(
-        self, held: Array, unit: float, draws: tuple[Array, ...], backend: Backend
+        self, case: Case, held: Array, unit: float, draws: tuple[Array, ...], backend: Backend
     ) -> None:
         xp = backend.xp
         rows, cols = held.shape
-        self._unit = unit
+        self._case, self._unit = case, unit
         self._dtype = held.dtype
         operand = xp.concatenate([draws[BEFORE], draws[AFTER]], axis=1).astype(xp.float64)
         products = xp.empty((rows, operand.shape[1]))  # (rows, 2 * batch)
@@ -240,6 +247,7 @@ class _Reference:
             xp.matmul(some, operand, out=products[start : start + _BLOCK_ROWS])
             norms[start : start + _BLOCK_ROWS] = xp.sqrt(xp.einsum("ij,ij->i", some, some))
         scale = norms[:, None] * xp.sqrt(xp.einsum("ij,ij->j", operand, operand))
+        self._least = _least_product(case) * unit
         self._products = np.split(backend.numpy(products), 2, axis=1)  # by draw: (rows, batch)
         self._scales = np.split(backend.numpy(scale), 2, axis=1)  # by draw: (rows, batch)
 
@@ -258,7 +266,41 @@ class _Reference:
         if product.dtype == self._dtype and product.dtype.itemsize == 2:
             stored = np.spacing(np.abs(product)).astype(np.float64) / 2 * self._unit
             difference = np.maximum(difference - stored, 0.0)
-        return float((difference / np.where(empty, 1.0, scale)).max(initial=0.0))
+        held = np.maximum(scale, self._least)
+        return float((difference / np.where(empty, 1.0, held)).max(initial=0.0))
+
+    def out_of_range(self) -> str | None:
+        """Say which weights give products that their dtype cannot hold, None if it can."""
+        dtype, label = self._case.dtype, self._case.weights or "random"
+        largest, _ = _range(dtype)
+        most = (
+            max(float(np.abs(products).max(initial=0.0)) for products in self._products)
+            / self._unit
+        )
+        if most * _ROOM * (_LARGEST_FACTOR if ITEM_BYTES[dtype] <= 2 else 1.0) > largest:
+            return f"{label} gives products near {dtype}'s largest number, {largest:.1e}"
+        scale = max(float(scales.max(initial=0.0)) for scales in self._scales)
+        if 0 < scale < self._least:
+            return (
+                f"{label} gives products near {dtype}'s smallest numbers, where no error is known "
+                "from rounding"
+            )
+        return None
+
+
+def _range(dtype: str) -> tuple[float, float]:
+    """Return the largest number of a dtype, and the smallest with all its digits."""
+    limits = np.finfo("float32" if dtype == "bfloat16" else dtype)  # the same range
+    return float(limits.max), float(limits.smallest_normal)
+
+
+def _least_product(case: Case) -> float:
+    """Return the product from which on rounding to the dtype's smallest numbers does not show.
+
+    Each of the multiplications may round to one of these; 16-bit types round but the sum.
+    """
+    _, smallest = _range(case.dtype)
+    return smallest if ITEM_BYTES[case.dtype] <= 2 else case.cols * smallest
 
 
 def _layer_key(case: Case) -> object:
@@ -274,6 +316,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
     layer.prune(case)
     held, mask = xp.asarray(layer.pruned), xp.asarray(layer.kept)
     draws = tuple(xp.asarray(draw) for draw in layer.draws)
+    reference = _Reference(case, held, layer.unit, draws, backend)
 
     def refill() -> None:
         layer.prune(case)
@@ -291,7 +334,8 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
         _draws=layer.draws,
         _chance=np.random.default_rng(),
         _on_device=xp.asarray,
-        _reference=_Reference(held, layer.unit, draws, backend),
+        out_of_range=reference.out_of_range(),
+        _reference=reference,
         _refill=refill,
         _fingerprint=_fingerprint(held, mask),
     )

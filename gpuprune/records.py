@@ -112,8 +112,8 @@ class Result:
     achieved_rate: float | None = None  # share of the weights removed
     nnz: int | None = None  # weights kept
     pattern: str | None = None  # CRC-32 of the mask, which tells one pruning from another
-    bytes: int | None = None  # the contender's operands
-    prepare_s: float | None = None
+    bytes: int | None = None  # of the operands: the packed weights, the activations, the output
+    prepare_s: float | None = None  # of packing the weights, without what is compiled for it
     error: float | None = None
     predicted_s: float | None = None  # of the work that the contender states, at measured rates
     roofline_s: float | None = None  # that no product can be faster than

@@ -125,16 +125,18 @@ def _enter(
         pattern=trial.pattern,
     )
     entry = _Entry(result)
+    if trial.out_of_range:
+        entry.reject("skipped", trial.out_of_range)
+        return entry
     try:
-        trial.renew(PREPARING)
-        start = time.perf_counter()
-        variants = prepare(trial.problem, backend)
-        backend.synchronize()
-        prepare_s = time.perf_counter() - start
-        _require_variants(variants)
+        variants, prepare_s = _prepare(prepare, trial, backend)
         checked = [(one, *verify(one, trial, backend, BEFORE)) for one in variants]
         right = [(one, error) for one, error, wrong in checked if not wrong]
-        rejected = [f"{one.variant}: {wrong}" for one, _, wrong in checked if wrong]
+        rejected = [
+            f"{one.variant}: {wrong}" if one.variant else wrong
+            for one, _, wrong in checked
+            if wrong
+        ]
         if not right:
             entry.reject("wrong", "; ".join(rejected))
             return entry
@@ -156,6 +158,23 @@ def _enter(
         trial.restore()
         entry.reject("failed", f"{type(error).__name__}: {error}")
     return entry
+
+
+def _prepare(prepare: Prepare, trial: Trial, backend: Backend) -> tuple[list[Prepared], float]:
+    """Prepare a contender; return what can be timed, and the seconds that it took.
+
+    It prepares twice, and the second time is told: the first may compile, or load what an
+    earlier process compiled, and what is compiled anew may depend on any part of a case.
+    """
+    trial.renew(PREPARING)
+    _require_variants(prepare(trial.problem, backend))  # and drop them: there is room for one
+    backend.synchronize()
+    start = time.perf_counter()
+    variants = prepare(trial.problem, backend)
+    backend.synchronize()
+    prepare_s = time.perf_counter() - start
+    _require_variants(variants)
+    return variants, prepare_s
 
 
 def _require_variants(variants: object) -> None:

@@ -10,6 +10,7 @@ from gpuprune.analysis import (
     break_even,
     break_evens,
     by_layer,
+    pays_after,
     speedups,
 )
 from gpuprune.records import Case, Result, Timing
@@ -153,3 +154,25 @@ def test_layers_together_are_told_at_ninety_percent_each_dense_where_that_is_fas
         "All 2 layers together take 2.00 ms dense; groups of 8 pruned to 0.9, and dense where "
         "that is faster, 1.25 ms (1.60x)."
     )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "spread", "expected"),
+    [
+        (0.5, 0.0, 5),  # 2.3 seconds of packing at half a second saved
+        (0.5, 0.2, 5),
+        (0.9, 0.2, None),  # the middle halves of the samples overlap
+        (1.0, 0.0, None),
+        (2.0, 0.0, None),
+    ],
+)
+def test_packing_pays_after_what_it_took_over_what_a_product_saves(seconds, spread, expected):
+    one = case(0.9, 8)
+    samples = tuple(seconds * (1 + spread * i) for i in (-1, -1, 0, 1, 1))
+    timing = Timing(samples_s=samples, cache="cold", stopped_by="samples")
+    own = Result(case=one, contender="csr", status="ok", prepare_s=2.3, timing=timing)
+    dense = result(one, "dense", 1.0)
+    assert pays_after(own, dense) == expected
+    assert pays_after(own, None) is None
+    assert pays_after(replace(own, prepare_s=None), dense) is None
+    assert pays_after(replace(own, status="disturbed"), dense) is None

@@ -78,6 +78,8 @@ def test_options_win_over_the_file_and_the_file_over_the_default(tmp_path):
         ("weights = 3", "no text"),
         ("rates = ", "cannot read"),
         ("[rates]\na = 1", "rates"),
+        ("contenders = []", "contenders is empty"),
+        ("groups = [1000000000000000000]", r"group 10{18} is not in 1 to 10\^18 - 1"),
     ],
 )
 def test_a_bad_file_is_refused_and_named(tmp_path, text, message):

@@ -56,7 +56,8 @@ def test_a_contender_is_right_on_every_shape_it_takes(cpu, name, dtype):
                 assert product.shape == (rows, batch)
                 tolerance = TOLERANCE[prepared.precision or dtype]
                 assert problem.error(product, draw) <= tolerance, (problem.case, prepared.variant)
-            assert prepared.bytes > 0
+            operands = problem.nnz + (rows + cols) * batch  # indices come on top
+            assert prepared.bytes >= operands * problem.weights.itemsize
             assert not problem.restore()
 
 

@@ -1,5 +1,9 @@
 """The CPU's own rates, within what any processor has."""
 
+import os
+import subprocess
+import sys
+
 from gpuprune import environment
 from gpuprune.backends.cpu import _core_cache_rate
 
@@ -17,3 +21,15 @@ def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():
     own = environment.core_cache_bytes() or 256 << 10
     rates = {size: max(_core_cache_rate(size, 1) for _ in range(3)) for size in (own, 64 * own)}
     assert rates[own] > rates[64 * own]
+
+
+def test_a_numba_that_does_not_compile_is_refused_by_its_variable():
+    command = [sys.executable, "-m", "gpuprune", "bench", "--device", "cpu", "--quick"]
+    ended = subprocess.run(
+        command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr == (
+        "Error: NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU\n"
+        "Hint: unset NUMBA_DISABLE_JIT\n"
+    )

@@ -4,6 +4,7 @@ import pytest
 from gpuprune import plan
 from gpuprune.config import load, paper
 from gpuprune.errors import GpupruneError
+from gpuprune.pruning import prune
 from gpuprune.records import Case
 
 
@@ -32,6 +33,23 @@ def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
     assert case.group == 4
     assert case.rate == pytest.approx(0.75, abs=0.05)
     assert case.rate == 1 - np.count_nonzero(values) / values.size
+
+
+@pytest.mark.parametrize(("pruned", "asked"), [("row", "column"), ("column", "row")])
+def test_groups_that_run_in_the_other_orientation_are_told(tmp_path, pruned, asked):
+    path = tmp_path / "pruned.npy"
+    values = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+    np.save(path, prune(values, 0.8, 8, orientation=pruned))
+
+    def told(orientation):
+        options = {"weights": str(path), "as_is": True, "orientation": orientation}
+        return plan.told_crosswise(plan.cases(load(None, paper(), options)))
+
+    assert told(pruned) is None
+    assert told(asked) == (
+        f"{path} has {pruned} groups of 8, and is timed as single weights: "
+        f"--orientation {pruned} takes the groups."
+    )
 
 
 def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):

@@ -198,3 +198,43 @@ def test_values_beyond_the_dtype_are_refused(fake, tmp_path):
     with pytest.raises(GpupruneError, match="beyond the range of float32") as error:
         problem_of(fake, weights=str(path))
     assert error.value.hint == "take --dtype float64, as the file has it"
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "reason"),
+    [
+        (3e38, "float32", "gives products near float32's largest number, 3.4e+38"),
+        (1e308, "float64", "gives products near float64's largest number, 1.8e+308"),
+        (3000.0, "float16", "gives products near float16's largest number, 6.6e+04"),
+        (1e-44, "float32", "gives products near float32's smallest numbers, where no error"),
+        (5e-324, "float64", "gives products near float64's smallest numbers, where no error"),
+        (1e36, "float32", None),
+        (1e-30, "float32", None),
+        (1e-3, "float16", None),
+        (0.0, "float32", None),
+    ],
+)
+def test_weights_whose_products_the_dtype_cannot_hold_are_told(
+    fake, tmp_path, value, dtype, reason
+):
+    path = tmp_path / "w.npy"
+    np.save(path, np.full((24, 40), value, dtype))
+    problem = problem_of(fake, weights=str(path), dtype=dtype, as_is=True)
+    if reason is None:
+        assert problem.out_of_range is None
+    else:
+        assert problem.out_of_range.startswith(f"{path} {reason}")
+
+
+def test_a_row_of_the_smallest_numbers_does_not_make_a_product_wrong(fake, tmp_path):
+    path = tmp_path / "w.npy"
+    weights = np.random.default_rng(0).standard_normal((24, 40)).astype(np.float32)
+    weights[3] *= np.float32(1e-43)
+    np.save(path, weights)
+    problem = problem_of(fake, weights=str(path), as_is=True)
+    problem.renew(BEFORE)
+    right = product(problem)
+    assert problem.out_of_range is None
+    assert problem.error(right, BEFORE) < 1e-7
+    right[4] *= 1.01
+    assert problem.error(right, BEFORE) > 1e-4

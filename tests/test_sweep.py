@@ -1,8 +1,11 @@
 import re
 import sys
+import time
+import weakref
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gpuprune import contenders
@@ -120,7 +123,7 @@ def test_what_a_contender_prints_is_no_result(fake, capsys):
         return honest(problem, backend)
 
     assert measure(fake, prints=prints)["prints"].status == "ok"
-    assert capsys.readouterr() == ("", "hello\n")
+    assert capsys.readouterr() == ("", "hello\n" * 2)  # it prepares twice
 
 
 def test_a_contender_that_exits_ends_itself_alone(fake):
@@ -224,6 +227,24 @@ def test_the_fastest_right_variant_is_kept_and_the_wrong_one_told(fake):
     assert found.reason.startswith("wrong: its error is")
 
 
+def test_a_wrong_product_without_a_variant_has_a_plain_reason(fake):
+    def double(problem, backend):
+        return [Prepared(multiply=lambda: 2 * (problem.weights @ problem.activations))]
+
+    assert measure(fake, double=double)["double"].reason.startswith("its error is")
+
+
+@pytest.mark.parametrize("value", [3e38, 1e-44])
+def test_products_out_of_range_are_not_made(fake, tmp_path, value):
+    path = tmp_path / "w.npy"
+    np.save(path, np.full((16, 24), value, np.float32))
+    case = Case(rows=16, cols=24, batch=5, rate=0.0, group=1, weights=str(path), as_is=True)
+    found = measure(fake, case=case, honest=honest)
+    for one in found.values():
+        assert (one.status, one.timing) == ("skipped", None)
+        assert one.reason.startswith(f"{path} gives products near float32's")
+
+
 def test_the_call_of_a_library_is_timed_apart(fake):
     def library(problem, backend):
         def right():
@@ -233,6 +254,37 @@ def test_the_call_of_a_library_is_timed_apart(fake):
 
     timing = measure(fake, library=library)["library"].timing
     assert len(timing.call_samples_s) == Contract().call_samples
+
+
+def test_the_time_of_packing_has_no_compilation_in_it(fake):
+    compiled = set()
+
+    def compiles(problem, backend):
+        if problem.case.rate not in compiled:  # as a kernel for one more type of index is
+            compiled.add(problem.case.rate)
+            time.sleep(0.3)
+        return honest(problem, backend)
+
+    for rate in (0.8, 0.9):
+        found = measure(fake, case=replace(CASE, rate=rate), compiles=compiles)["compiles"]
+        assert 0 < found.prepare_s < 0.2
+
+
+def test_a_format_is_dropped_before_it_is_packed_again(fake):
+    alive = weakref.WeakSet()
+
+    class Format:
+        pass
+
+    def packs(problem, backend):
+        assert not alive
+        held = Format()
+        alive.add(held)
+        return [
+            Prepared(multiply=lambda held=held: problem.weights @ problem.activations, bytes=1)
+        ]
+
+    assert measure(fake, packs=packs)["packs"].status == "ok"
 
 
 def test_a_device_that_others_use_makes_a_result_disturbed():

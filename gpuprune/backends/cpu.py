@@ -62,7 +62,7 @@ class CpuBackend:
     def unsupported(self, dtype: str) -> str | None:
         """Decline 16-bit products: NumPy has no BLAS for them."""
         if dtype in ("float16", "bfloat16"):
-            return f"no library multiplies {dtype} matrices on the CPU at speed"
+            return f"on the CPU only float32 and float64 are multiplied, and not {dtype}"
         return None
 
     def numpy(self, values: Array) -> Any:
@@ -163,6 +163,11 @@ def identify(index: int) -> str:
 
 def open_device(index: int, threads: int | None) -> CpuBackend:
     """Open the host with so many threads, by default one for each core it may use."""
+    if numba.config.DISABLE_JIT:
+        raise GpupruneError(
+            "NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU",
+            hint="unset NUMBA_DISABLE_JIT",
+        )
     most = min(environment.cpu_count(), int(numba.config.NUMBA_NUM_THREADS))
     if threads is not None and not 1 <= threads <= most:
         raise GpupruneError(

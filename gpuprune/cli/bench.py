@@ -70,7 +70,7 @@ def bench(
     from functools import partial
 
     from gpuprune import config as configuration
-    from gpuprune import session
+    from gpuprune import plan, session
     from gpuprune.cli import console
 
     base = configuration.quick() if quick else configuration.paper()
@@ -81,12 +81,14 @@ def bench(
         if dry_run:
             console.show_plan(job, output_format)
             return
+        say(plan.told_crosswise(job.cases))
         with (
             session.start(job, output, resume=resume, arguments=sys.argv[1:]) as running,
             console.Console(running, output_format, quiet=quiet) as shown,
         ):
             for results in running:
                 shown.add(results)
+    shown.require_times()
     context.exit(shown.exit_code)
 
 

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from gpuprune import analysis, report
 from gpuprune.cli import streams, terminal
+from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Result
 from gpuprune.session import Job, Session
 from gpuprune.units import format_count, format_minutes
@@ -70,6 +71,17 @@ class Console:
     def exit_code(self) -> int:
         """1 where a contender was wrong, otherwise 0."""
         return int(any(one.status == "wrong" for one in self._session.results))
+
+    def require_times(self) -> None:
+        """Raise GpupruneError where nothing has a time, and no wrong contender is the finding."""
+        results = self._session.results
+        if any(one.timing or one.status == "wrong" for one in results):
+            return
+        reasons = dict.fromkeys(f"{one.contender} {one.status}: {one.reason}" for one in results)
+        raise GpupruneError(
+            f"nothing was measured: {next(iter(reasons), 'there is no case')}",
+            hint="change what the reason names, such as --dtype, --device, or --weights",
+        )
 
     def _advance_device(self, result: Result) -> None:
         """Count the cases of each device, where there are several."""

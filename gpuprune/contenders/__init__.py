@@ -32,7 +32,7 @@ class Prepared:
 
     multiply: Callable[[], Array]  # reads the activations afresh at every call
     variant: str | None = None  # layout, algorithm, kernel
-    bytes: int = 0  # operands of the contender
+    bytes: int = 0  # of the operands: the packed weights, the activations, the output
     call: Callable[[], Array] | None = None  # what a user of the library would write, timed apart
     precision: str | None = None  # of the arithmetic, where it is not the weights' dtype
     multiplied: int | None = None  # weights that it multiplies, where more than the kept ones

@@ -1,6 +1,7 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
 from gpuprune.report.fitting import fit
+from gpuprune.report.heading import load_note
 from gpuprune.report.kernel_table import kernel_table
 from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
@@ -29,6 +30,7 @@ __all__ = [
     "kernel_writer",
     "layer_summary",
     "listing",
+    "load_note",
     "plan",
     "printable",
     "summary",

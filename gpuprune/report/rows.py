@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
-from gpuprune.analysis import median_s
+from gpuprune.analysis import median_s, pays_after
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Result, Run
 from gpuprune.report.layout import Row
@@ -17,13 +17,13 @@ def flatten(
 
     The dense results are looked for `among` others, where they are not in `results`.
     """
-    dense = {one.case: median_s(one) for one in among or results if one.contender == BASELINE}
+    dense = {one.case: one for one in among or results if one.contender == BASELINE}
     return [_flat(run, result, dense.get(result.case)) for result in results]
 
 
-def _flat(run: Run, result: Result, dense_s: float | None) -> Row:
+def _flat(run: Run, result: Result, dense: Result | None) -> Row:
     case, timing = result.case, result.timing
-    own_s = median_s(result)
+    own_s, dense_s = median_s(result), median_s(dense)
     roofline_s = result.roofline_s
     return {
         "device": run.environment["device"],
@@ -50,6 +50,7 @@ def _flat(run: Run, result: Result, dense_s: float | None) -> Row:
         "nnz": result.nnz,
         "bytes": result.bytes,
         "prepare_s": result.prepare_s,
+        "pays_after": pays_after(result, dense),
         "predicted_s": result.predicted_s,
         "bound": result.bound,
         "roofline_s": roofline_s,

@@ -6,12 +6,14 @@ from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
-from gpuprune.analysis import LOST, by_layer, median_s, speedups
-from gpuprune.config import PAPER_SHAPE
+from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
+from gpuprune.report.breakeven import PAPER_RATE, break_even_tables
+from gpuprune.report.heading import heading, load_note
 from gpuprune.report.layout import escape, printable, table
 from gpuprune.report.model import is_model, layers_table, totals_table
+from gpuprune.report.packing import packing_table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.units import (
     format_bytes,
@@ -22,18 +24,11 @@ from gpuprune.units import (
     format_seconds,
 )
 
-# Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
-PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
-PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
-PAPER_RATE = 0.90
-_ARITHMETIC = ("numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x")  # named in a heading
-_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
-
 
 def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
     """Lay out a run for people: environment, speedups, break-even rates, advice."""
     layers = by_layer(results)
-    parts = [_heading(run, markdown)]
+    parts = [heading(run, results, markdown)]
     if not layers:
         parts.append("Nothing was measured.")
     elif len(layers) == 1:
@@ -82,19 +77,6 @@ def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     return "\n\n".join(part for part in _layer(results, markdown) if part)
 
 
-def _heading(run: Run, markdown: bool) -> str:
-    environment, contract = run.environment, run.contract
-    threads, known = environment["threads"], environment["packages"]
-    facts = [
-        f"gpuprune {run.version}",
-        environment["device_name"] + (f", {format_count(threads, 'thread')}" if threads else ""),
-        *(f"{name} {known[name]}" for name in _ARITHMETIC if name in known),
-        f"{contract.cache} caches",
-    ]
-    line = " · ".join(facts)
-    return f"*{escape(line)}*" if markdown else line
-
-
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
     parts = [_title(results, markdown)]
     names = analysis.sparse_contenders(results)
@@ -103,7 +85,8 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
     parts.append(prediction_table(results, PAPER_RATE, markdown))
-    parts.append(_break_even_table(results, names, markdown))
+    parts.append(packing_table(results, PAPER_RATE, markdown))
+    parts += break_even_tables(results, names, markdown)
     parts.append(analysis.advice(results))
     return parts
 
@@ -111,7 +94,8 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 def _title(results: Sequence[Result], markdown: bool) -> str:
     case = results[0].case
     source = _name(case) if case.weights else f"normal random weights (seed {case.seed})"
-    pruned = "as they are" if case.as_is else f"{case.orientation} groups scored by {case.score}"
+    scored = "as they are" if case.as_is else f"scored by {case.score}"
+    pruned = f"{case.orientation} groups {scored}"
     times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
     dense = f"; dense takes {format_seconds(median(times))}" if times else ""
     line = (
@@ -173,50 +157,6 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
     return table(["rate", *(f"g={group}" for group in groups)], rows, markdown)
 
 
-def _break_even_table(results: Sequence[Result], names: Sequence[str], markdown: bool) -> str:
-    """Give each group size a row: break-even rates first, then speedups at the paper's rate."""
-    columns = _break_even_columns(results, names)
-    found = {name: speedups(results, name) for name in names}
-    for name, speedup_of in found.items():
-        cells = {c.group: f"{s:.2f}x" for c, s in speedup_of.items() if c.rate == PAPER_RATE}
-        columns.append((f"{name} at {PAPER_RATE:.2f}", cells))
-    columns = [(title, cells) for title, cells in columns if cells]
-    if not columns:
-        return ""
-    title = f"Break-even rates, from which on sparse is faster, and speedups at {PAPER_RATE:.2f}"
-    if _is_papers(results[0].case):
-        paper = {group: f"{speedup:.2f}x" for group, speedup in PAPER_SPEEDUP.items()}
-        columns.append((f"paper at {PAPER_RATE:.2f}", paper))
-        title += "; paper: cuSPARSE, cuBLAS, GTX 950M"
-    if any(text == LOST for _, cells in columns for text in cells.values()):
-        title += f"; {LOST}: faster at some rate, slower at a higher one"
-    groups = sorted({one.case.group for one in results})
-    rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
-    headers = ["group", *(header for header, _ in columns)]
-    return f"{title}\n\n{table(headers, rows, markdown)}"
-
-
-def _break_even_columns(
-    results: Sequence[Result], names: Sequence[str]
-) -> list[tuple[str, dict[int, str]]]:
-    overs = [over for over in analysis.DENSE if any(one.contender == over for one in results)]
-    columns = []
-    for name in names:
-        for over in overs:
-            evens = analysis.break_evens(speedups(results, name, over))
-            title = f"{name} even" if over == BASELINE else f"{name} even with {over}"
-            columns.append((title, {group: str(at) for group, at in evens.items()}))
-    if _is_papers(results[0].case):
-        paper = {group: f"{rate:.2f}" for group, rate in PAPER_BREAK_EVEN.items()}
-        columns.append(("paper even", paper))
-    return columns
-
-
-def _is_papers(case: Case) -> bool:
-    shape = (case.rows, case.cols, case.batch)
-    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is
-
-
 def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """List layers that have one rate and one group size each."""
     names = analysis.sparse_contenders(one for results in layers.values() for one in results)
@@ -275,11 +215,8 @@ def _name(case: Case) -> str:
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
     """Say what has no time, and what the times stand on."""
     lines = []
-    busy = run.environment.get("busy_cores")
-    if busy and busy >= _MUCH_LOAD:
-        lines.append(
-            f"Others kept {busy:.1f} cores busy when this run began: its times are too long."
-        )
+    if note := load_note(run.environment.get("busy_cores")):
+        lines.append(note)
     reasons = Counter(
         (one.contender, one.status, one.reason) for one in results if one.status != "ok"
     )
