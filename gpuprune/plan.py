@@ -53,7 +53,7 @@ def told_crosswise(planned: Iterable[Case]) -> str | None:
     for case in planned:
         if case.as_is and case.weights is not None and case.group == 1:
             (tensor,) = weights.select(case.weights)
-            structure = weights.detect_structure(weights.read_pattern(tensor))
+            structure = weights.find_structure(tensor)
             groups = {"row": structure.column_group, "column": structure.row_group}
             if (group := groups[case.orientation] or 1) > 1:
                 found.append((case, group))
