@@ -12,15 +12,13 @@ from numpy.typing import NDArray
 from gpuprune import pruning, weights
 from gpuprune.backends import Array, Backend
 from gpuprune.errors import GpupruneError
-from gpuprune.records import ITEM_BYTES, Case
+from gpuprune.records import Case
+from gpuprune.reference import Reference, Variation
 
 Load = Callable[[Case], NDArray[Any]]  # the unpruned weights of a case: (rows, cols)
 
 PREPARING, BEFORE, AFTER = range(3)  # the draws of activations: while packing, then checked twice
-_BLOCK_ROWS = 512  # of the float64 reference, which so needs no second matrix
 _LARGEST_UNIT = 1000  # its exponent, for the smallest float64 weights are below 2^-1024
-_LARGEST_FACTOR = 8.0  # that the activations of a timed call are multiplied by, in 16 bits
-_ROOM = 2.0  # between a product and the largest number, for the sums on the way to it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,14 +38,6 @@ class Problem:
     nnz: int  # weights kept, exact zeros among them
 
 
-@dataclass(frozen=True, slots=True)
-class Variation:
-    """How the activations of a timed call differ from those of the first check."""
-
-    order: NDArray[np.int64]  # (batch,), the columns in their new order
-    factors: NDArray[np.float64]  # (batch,), what each of these is multiplied by
-
-
 @dataclass(frozen=True, kw_only=True)
 class Trial(Problem):
     """A problem with what judges its products, which no contender gets to see."""
@@ -56,7 +46,7 @@ class Trial(Problem):
     out_of_range: str | None  # why no product of the dtype can be judged, if none can
     _draws: Sequence[NDArray[Any]]  # what the activations are in turn, each (cols, batch)
     _chance: np.random.Generator
-    _reference: "_Reference"
+    _reference: Reference
     _refill: Callable[[], None]  # writes weights and mask as they were
     _on_device: Callable[[NDArray[Any]], Array]
     _fingerprint: tuple[bytes, ...]
@@ -110,7 +100,7 @@ class Trial(Problem):
         Where products are so small that the dtype rounds them coarsely, the least ones that it
         does not take the place of the norms.
         """
-        return self._reference.error(product, draw, variation)
+        return self._reference.error(product, draw - BEFORE, variation)
 
     def restore(self) -> bool:
         """Undo what a contender did to weights and mask; tell whether anybody did anything."""
@@ -227,82 +217,6 @@ class _Layer:
         np.multiply(self._unpruned, self.kept, out=self.pruned)
 
 
-class _Reference:
-    """The products of a problem in float64, and the norms that its errors are measured by."""
-
-    def __init__(
-        self, case: Case, held: Array, unit: float, draws: tuple[Array, ...], backend: Backend
-    ) -> None:
-        xp = backend.xp
-        rows, cols = held.shape
-        self._case, self._unit = case, unit
-        self._dtype = held.dtype
-        operand = xp.concatenate([draws[BEFORE], draws[AFTER]], axis=1).astype(xp.float64)
-        products = xp.empty((rows, operand.shape[1]))  # (rows, 2 * batch)
-        norms = xp.empty(rows)
-        block = xp.empty((min(rows, _BLOCK_ROWS), cols))
-        for start in range(0, rows, _BLOCK_ROWS):
-            some = block[: min(_BLOCK_ROWS, rows - start)]
-            xp.multiply(held[start : start + _BLOCK_ROWS], self._unit, out=some, dtype=xp.float64)
-            xp.matmul(some, operand, out=products[start : start + _BLOCK_ROWS])
-            norms[start : start + _BLOCK_ROWS] = xp.sqrt(xp.einsum("ij,ij->i", some, some))
-        scale = norms[:, None] * xp.sqrt(xp.einsum("ij,ij->j", operand, operand))
-        self._least = _least_product(case) * unit
-        self._products = np.split(backend.numpy(products), 2, axis=1)  # by draw: (rows, batch)
-        self._scales = np.split(backend.numpy(scale), 2, axis=1)  # by draw: (rows, batch)
-
-    def error(self, product: NDArray[Any], draw: int, variation: Variation | None) -> float:
-        expected, scale = self._products[draw - BEFORE], self._scales[draw - BEFORE]
-        if variation is not None:
-            expected = expected[:, variation.order] * variation.factors
-            scale = scale[:, variation.order] * np.abs(variation.factors)
-        difference = np.abs(product.astype(np.float64) * self._unit - expected)
-        if not np.isfinite(difference).all():
-            return float("nan") if np.isnan(difference).any() else float("inf")
-        empty = scale == 0
-        if (difference[empty] != 0).any():
-            return float("inf")
-        # The dtype of the case and not the product's, which may be coarser than it should be.
-        if product.dtype == self._dtype and product.dtype.itemsize == 2:
-            stored = np.spacing(np.abs(product)).astype(np.float64) / 2 * self._unit
-            difference = np.maximum(difference - stored, 0.0)
-        held = np.maximum(scale, self._least)
-        return float((difference / np.where(empty, 1.0, held)).max(initial=0.0))
-
-    def out_of_range(self) -> str | None:
-        """Say which weights give products that their dtype cannot hold, None if it can."""
-        dtype, label = self._case.dtype, self._case.weights or "random"
-        largest, _ = _range(dtype)
-        most = (
-            max(float(np.abs(products).max(initial=0.0)) for products in self._products)
-            / self._unit
-        )
-        if most * _ROOM * (_LARGEST_FACTOR if ITEM_BYTES[dtype] <= 2 else 1.0) > largest:
-            return f"{label} gives products near {dtype}'s largest number, {largest:.1e}"
-        scale = max(float(scales.max(initial=0.0)) for scales in self._scales)
-        if 0 < scale < self._least:
-            return (
-                f"{label} gives products near {dtype}'s smallest numbers, where no error is known "
-                "from rounding"
-            )
-        return None
-
-
-def _range(dtype: str) -> tuple[float, float]:
-    """Return the largest number of a dtype, and the smallest with all its digits."""
-    limits = np.finfo("float32" if dtype == "bfloat16" else dtype)  # the same range
-    return float(limits.max), float(limits.smallest_normal)
-
-
-def _least_product(case: Case) -> float:
-    """Return the product from which on rounding to the dtype's smallest numbers does not show.
-
-    Each of the multiplications may round to one of these; 16-bit types round but the sum.
-    """
-    _, smallest = _range(case.dtype)
-    return smallest if ITEM_BYTES[case.dtype] <= 2 else case.cols * smallest
-
-
 def _layer_key(case: Case) -> object:
     return (case.weights, case.rows, case.cols, case.batch, case.dtype, case.seed)
 
@@ -316,7 +230,7 @@ def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:
     layer.prune(case)
     held, mask = xp.asarray(layer.pruned), xp.asarray(layer.kept)
     draws = tuple(xp.asarray(draw) for draw in layer.draws)
-    reference = _Reference(case, held, layer.unit, draws, backend)
+    reference = Reference(case, held, layer.unit, draws[BEFORE:], backend)
 
     def refill() -> None:
         layer.prune(case)

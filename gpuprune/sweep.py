@@ -16,10 +16,10 @@ from gpuprune.problem import (
     PREPARING,
     Load,
     Trial,
-    Variation,
     make_trials,
 )
 from gpuprune.records import Calibration, Case, Contract, Result, Status, Timing
+from gpuprune.reference import Variation
 from gpuprune.roofline import predict, roofline
 from gpuprune.verification import judge, verify
 

@@ -2,8 +2,9 @@
 
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import Prepared
-from gpuprune.problem import Trial, Variation
+from gpuprune.problem import Trial
 from gpuprune.records import ITEM_BYTES
+from gpuprune.reference import Variation
 
 # Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
 # float32 kernel is near 2e-8, one that drops a single weight near 1e-3. Storing 16 bits is no
