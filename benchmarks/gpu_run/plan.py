@@ -211,6 +211,7 @@ def _sweeps(setting: _Setting) -> Iterator[Step]:
             limit_s=limit_s,
             files=(f"{name}.jsonl",),
             resumes=True,
+            lacks=setting.no_gpu if kind == "float16" else None,
         )
 
 
