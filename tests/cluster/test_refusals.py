@@ -42,8 +42,9 @@ def test_without_ray_the_hint_says_how_to_install_it(run, monkeypatch):
     assert_refused(run("bench", *SMALL, "--ray", "local"), "needs Ray", "gpuprune[ray]")
 
 
-def test_an_accelerator_needs_a_cluster(run):
-    assert_refused(run("bench", *SMALL, "--accelerator", "H100"), "--accelerator", "--ray")
+@pytest.mark.parametrize(("option", "value"), [("--accelerator", "H100"), ("--deadline", "900")])
+def test_what_asks_something_of_a_cluster_needs_one(run, option, value):
+    assert_refused(run("bench", *SMALL, option, value), f"{option} needs a Ray cluster", "--ray")
 
 
 @pytest.mark.parametrize("kinds", [",", "H100,,A100"])
@@ -51,10 +52,14 @@ def test_accelerators_are_a_list(run, kinds):
     assert_refused(run("bench", *SMALL, "--ray", "local", "--accelerator", kinds), repr(kinds))
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
-def test_a_deadline_is_a_time(run, seconds):
+@pytest.mark.parametrize(
+    ("seconds", "named"),
+    [("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("1e400", "inf"),
+     ("1e30", "1e+30"), ("31536001", "3.1536e+07")],
+)  # fmt: skip
+def test_a_deadline_is_a_time(run, seconds, named):
     result = run("bench", *SMALL, "--ray", "local", "--deadline", seconds)
-    assert_refused(result, f"--deadline {seconds} is no time")
+    assert_refused(result, f"--deadline {named} is no time", "at most those of a year")
 
 
 @pytest.mark.parametrize(
