@@ -166,6 +166,7 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
     wanted = _configuration(job.sweep)
     _require_agreement(run.configuration, wanted, list(wanted), output, "was asked for")
     here, machine = job.executor.describe(), list(job.executor.machine)
+    _require_same_executor(run.environment, here, output)
     _require_agreement(run.environment, here, machine, output, "ran on")
     job.executor.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
     done = {(one.case, one.contender) for one in results}
@@ -178,6 +179,16 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
         journal=journal,
         warning=journal.run.warning,
     )
+
+
+def _require_same_executor(kept: dict[str, Any], here: dict[str, Any], output: Path) -> None:
+    then, now = (facts.get("executor") == "ray" for facts in (kept, here))
+    if then != now:
+        raise GpupruneError(
+            f"{output} was measured {'with' if then else 'without'} --ray, "
+            f"and now --ray is {'asked for' if now else 'missing'}",
+            hint=f"{'leave out --ray' if now else 'add --ray'}, or take another --output",
+        )
 
 
 def _require_agreement(

@@ -138,6 +138,34 @@ def test_resume_without_a_file_is_refused(fake):
         measure(fake, None, resume=True)
 
 
+class OnRay(Local):
+    """This process, which says that it is a cluster."""
+
+    def describe(self):
+        return {**super().describe(), "executor": "ray"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "message", "hint"),
+    [
+        (OnRay, Local, "was measured with --ray, and now --ray is missing", "add --ray"),
+        (Local, OnRay, "was measured without --ray, and now --ray is asked for", "leave out"),
+    ],
+)
+def test_a_run_goes_on_with_a_cluster_only_if_it_began_with_one(
+    fake, tmp_path, first, then, message, hint
+):
+    path = tmp_path / "run.jsonl"
+    with session.start(session.resolve(SWEEP, first(fake)), path, resume=False):
+        pass
+    with (
+        pytest.raises(GpupruneError, match=message) as refusal,
+        session.start(session.resolve(SWEEP, then(fake)), path, resume=True),
+    ):
+        pass
+    assert hint in refusal.value.hint
+
+
 COMMAND = [
     sys.executable, "-m", "gpuprune", "bench", "--device", "cpu", "--threads", "1", "--shape",
     "512x512x16", "--rates", "0.5:0.9:0.2", "--groups", "1,2,4,8", "--samples", "2",

@@ -31,7 +31,7 @@ class Cluster:
     """A Ray cluster as an `Executor`."""
 
     # A kind of device is agreed on layer by layer, see Backlog.
-    machine = ("executor", "device", "threads", "packages")
+    machine = ("device", "threads", "packages")
 
     def __init__(
         self,
@@ -69,7 +69,13 @@ class Cluster:
             self._first.calibration = ray.get(
                 self._first.actor.calibrate.remote(dtypes), timeout=self._deadline_s
             )
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+        except ray.exceptions.GetTimeoutError:
+            raise GpupruneError(
+                f"the worker on {self._first.node} was not calibrated within the --deadline "
+                f"of {self._deadline_s:g} s",
+                hint="take a longer --deadline, or see with `ray status` what keeps that node",
+            ) from None
+        except ray.exceptions.RayActorError:
             raise GpupruneError(
                 f"the worker on {self._first.node} was lost before it measured anything",
                 hint="see `ray status`, and give the command again",
@@ -186,7 +192,10 @@ class Cluster:
         """Kill who has taken too long: Ray knows no time limit."""
         for member in list(self._pool.members):
             if member.facts and member.answer and self._age(member) > self._deadline_s:
-                reason = f"a worker on {member.node} gave no answer for {self._deadline_s:g} s"
+                reason = (
+                    f"a worker on {member.node} gave no answer within the --deadline "
+                    f"of {self._deadline_s:g} s"
+                )
                 self._pool.discard(member, reason)
                 self._recover(member, reason, backlog, attempts, failed)
 
@@ -239,5 +248,5 @@ def _unmeasured(failed: dict[Case, str]) -> GpupruneError:
         f"rate {case.rate:g}, group {case.group} of {case.shape} was "
         f"tried {_ATTEMPTS} times in vain: {reason}{also}",
         hint="every other result is there; --resume tries what is missing again, "
-        "and nodes with more memory may succeed",
+        "and nodes with more memory or a longer --deadline may succeed",
     )

@@ -273,6 +273,11 @@ class TestOnACluster:
         assert_refuses(process, "a worker on", "ran out of memory", "--resume")
         assert {one["case"]["rows"] for one in results_in(path)} == {512}
 
+    def test_a_deadline_too_short_to_begin_is_named(self, nodes, bench, tmp_path):
+        nodes.add(1)
+        process = bench(*SMALL, "--deadline", "0.0001", "--output", tmp_path / "run.jsonl")
+        assert_refuses(process, "within the --deadline of 0.0001 s", "take a longer --deadline")
+
 
 @pytest.fixture
 def guarded(tmp_path):
