@@ -52,7 +52,7 @@ class Session:
             contract=self.run.contract,
             calibration=self.run.calibration,
         )
-        for everyone in self._with_twins(job.executor.measure(work, stopwatch)):
+        for everyone in self._with_twins(self._measured(work, stopwatch)):
             # Where a run was cut off inside a case, only what is missing is added.
             results = [one for one in everyone if (one.case, one.contender) not in done]
             self.results += results
@@ -72,6 +72,15 @@ class Session:
                     **job.executor.account(),
                 }
             )
+
+    def _measured(self, work: Work, stopwatch: sweep.Stopwatch) -> Iterator[list[Result]]:
+        """Measure; what stops it says how many results are safe."""
+        try:
+            yield from self.job.executor.measure(work, stopwatch)
+        except GpupruneError as error:
+            if self.journal is None or not self.journal.kept:
+                raise
+            raise GpupruneError(f"{error}; {self.journal.told_safe()}", hint=error.hint) from None
 
     def _with_twins(self, measured: Iterable[list[Result]]) -> Iterator[list[Result]]:
         """Follow the results of a case by those of the cases that are told of it."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -166,6 +167,27 @@ def test_a_run_goes_on_with_a_cluster_only_if_it_began_with_one(
     assert hint in refusal.value.hint
 
 
+class LostAfterTwo(Local):
+    """A device that can be had no more after two cases."""
+
+    def measure(self, work, stopwatch):
+        yield from islice(super().measure(work, stopwatch), 2)
+        raise GpupruneError("the cluster is lost", hint="start it again")
+
+
+def test_what_stops_a_run_says_how_many_results_are_safe(fake, tmp_path):
+    path = tmp_path / "run.jsonl"
+    lost = session.resolve(SWEEP, LostAfterTwo(fake))
+    with pytest.raises(GpupruneError) as refusal, session.start(lost, path, resume=False) as run:
+        list(run)
+    safe = 2 * len(lost.contenders)
+    assert len(read(path).results) == safe
+    assert str(refusal.value) == f"the cluster is lost; {safe} results are safe in {path}"
+    assert refusal.value.hint == "start it again"
+    with pytest.raises(GpupruneError, match=r"^the cluster is lost$"):
+        list(session.start(lost, None, resume=False).__enter__())
+
+
 COMMAND = [
     sys.executable, "-m", "gpuprune", "bench", "--device", "cpu", "--threads", "1", "--shape",
     "512x512x16", "--rates", "0.5:0.9:0.2", "--groups", "1,2,4,8", "--samples", "2",
@@ -197,8 +219,12 @@ def test_a_stopped_run_loses_nothing_that_was_measured(tmp_path, number):
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert f"{len(results)} results safe" in stderr
-        assert stderr.endswith("\nInterrupted.\n")
+        assert stderr.endswith(
+            "results safe; the same command with --resume goes on.\n\nInterrupted.\n"
+        )
         assert "Speedup of csr over dense" in stdout
+        assert "No advice: the run was stopped before its last case." in stdout
+        assert "stay dense" not in stdout
     kept = path.read_bytes()
     done = subprocess.run(
         [*COMMAND, "--output", path, "--resume", "--format", "json"],

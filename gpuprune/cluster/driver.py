@@ -12,9 +12,10 @@ import ray
 from gpuprune import weights
 from gpuprune.analysis import layer_of
 from gpuprune.cluster.backlog import Backlog
-from gpuprune.cluster.connecting import connect
+from gpuprune.cluster.connecting import connect, head_and_own_node
 from gpuprune.cluster.fingerprint import fingerprint
 from gpuprune.cluster.pool import Lost, Member, Pool
+from gpuprune.cluster.watching import Watch
 from gpuprune.cluster.worker import Facts, Measured, Refusal
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Work
@@ -44,6 +45,7 @@ class Cluster:
     ) -> None:
         connect(address)
         try:
+            self._watch = Watch(*head_and_own_node())
             self._pool = Pool(device, threads, accelerators, say)
             self._deadline_s = deadline_s
             self._say = say
@@ -65,16 +67,18 @@ class Cluster:
 
     def calibrate(self, dtypes: tuple[str, ...]) -> Calibration:
         """Return what the first device reaches; each one is calibrated before it measures."""
+        answer = self._first.actor.calibrate.remote(dtypes)
+        until = time.monotonic() + self._deadline_s
+        while not ray.wait([answer], timeout=min(_POLL_S, self._deadline_s))[0]:
+            self._watch.answers()
+            if time.monotonic() > until:
+                raise GpupruneError(
+                    f"the worker on {self._first.node} was not calibrated within the --deadline "
+                    f"of {self._deadline_s:g} s",
+                    hint="take a longer --deadline, or see with `ray status` what keeps that node",
+                )
         try:
-            self._first.calibration = ray.get(
-                self._first.actor.calibrate.remote(dtypes), timeout=self._deadline_s
-            )
-        except ray.exceptions.GetTimeoutError:
-            raise GpupruneError(
-                f"the worker on {self._first.node} was not calibrated within the --deadline "
-                f"of {self._deadline_s:g} s",
-                hint="take a longer --deadline, or see with `ray status` what keeps that node",
-            ) from None
+            self._first.calibration = ray.get(answer)
         except ray.exceptions.RayActorError:
             raise GpupruneError(
                 f"the worker on {self._first.node} was lost before it measured anything",
@@ -93,7 +97,8 @@ class Cluster:
         failed: dict[Case, str] = {}
         self._heard = time.monotonic()
         while len(backlog) or any(member.cases for member in self._pool.members):
-            self._pool.staff()
+            if self._watch.answers():
+                self._pool.staff()
             self._feed(backlog, work)
             for member, said in self._pool.answers(_POLL_S):
                 self._heard = time.monotonic()
@@ -138,7 +143,8 @@ class Cluster:
 
     def _wait_for_one(self) -> tuple[Member, Facts]:
         while True:
-            self._pool.staff()
+            if self._watch.answers():
+                self._pool.staff()
             self._pool.answers(_POLL_S)
             for member in self._pool.members:
                 if member.facts is not None:

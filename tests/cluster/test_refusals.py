@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
@@ -257,6 +258,27 @@ class TestOnACluster:
         )
         error = assert_refuses(process, "--resume", "ulimit -f")
         assert f"{len(read(path).results)} results are safe" in error
+
+    @pytest.mark.parametrize(
+        ("process", "within_s", "words"),
+        [
+            ("raylet", 15, ["Ray's node of this machine", "has ended", "`ray start`"]),
+            ("gcs_server", 45, ["the head of the Ray cluster", "not answered for 20 s"]),
+        ],
+    )
+    def test_a_head_that_is_lost_is_told_and_the_run_goes_on_later(
+        self, nodes, bench, tmp_path, process, within_s, words
+    ):
+        path = tmp_path / "run.jsonl"
+        nodes.add(1)
+        nodes.add(2)
+        sweep = bench(*SWEEP_200[:-1], 4000, "--output", path)
+        wait_until(sweep, lambda: len(results_in(path)) > 5)
+        nodes.kill_head(process)
+        killed = time.monotonic()
+        error = assert_refuses(sweep, *words, "--resume")
+        assert time.monotonic() - killed < within_s
+        assert f"{len(results_in(path))} results are safe in {path}" in error
 
     def test_workers_that_run_out_of_memory_are_told_and_what_was_measured_is_kept(
         self, nodes, bench, tmp_path
