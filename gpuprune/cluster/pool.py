@@ -65,6 +65,7 @@ class Pool:
         self._say = say
         self._deaths: Counter[Slot] = Counter()
         self._given_up: dict[Slot, Refusal] = {}
+        self._waited_for: set[Slot] = set()
         self._looked = float("-inf")
         there = nodes()
         self._require_accelerators(there)
@@ -193,6 +194,11 @@ class Pool:
         elif isinstance(said, Refusal):
             self.give_up(member, said)
         elif said is None:  # somebody else still measures there
+            if member.slot not in self._waited_for:
+                self._waited_for.add(member.slot)
+                self._say(
+                    f"Waiting for a device of {member.node}: another process measures on it."
+                )
             self.ask(member, "open")
         return True
 

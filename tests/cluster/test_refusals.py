@@ -228,7 +228,10 @@ class TestOnACluster:
             process.wait(timeout=15)
         assert not path.exists()
         holder.communicate("\n")
-        assert process.wait(timeout=60) == 0
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
+        waiting = f"Waiting for a device of {os.uname().nodename}: another process measures on it."
+        assert stderr.splitlines().count(waiting) == 1
         assert_every_case_once(path, 2, contenders=3)
 
     def test_weights_that_a_node_does_not_have_are_sent_to_it(self, nodes, bench, tmp_path):
