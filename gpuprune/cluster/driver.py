@@ -46,7 +46,7 @@ class Cluster:
         connect(address)
         try:
             self._watch = Watch(*head_and_own_node())
-            self._pool = Pool(device, threads, accelerators, say)
+            self._pool = Pool(device, threads, accelerators, self._watch, say)
             self._deadline_s = deadline_s
             self._say = say
             self._sent: dict[Case, Any] = {}  # weights in Ray's store, by layer
@@ -97,8 +97,7 @@ class Cluster:
         failed: dict[Case, str] = {}
         self._heard = time.monotonic()
         while len(backlog) or any(member.cases for member in self._pool.members):
-            if self._watch.answers():
-                self._pool.staff()
+            self._pool.staff()
             self._feed(backlog, work)
             for member, said in self._pool.answers(_POLL_S):
                 self._heard = time.monotonic()
@@ -143,8 +142,7 @@ class Cluster:
 
     def _wait_for_one(self) -> tuple[Member, Facts]:
         while True:
-            if self._watch.answers():
-                self._pool.staff()
+            self._pool.staff()
             self._pool.answers(_POLL_S)
             for member in self._pool.members:
                 if member.facts is not None:

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 from gpuprune.errors import GpupruneError
 
-_LOOK_S = 1.0
 _CONNECT_S = 2.0
 # Ray's own patience is 60 s, after which it ends this process without a word of ours.
 _PATIENCE_S = 20.0
@@ -20,31 +19,23 @@ class Watch:
         self._head = head
         self._own = own
         self._clock = clock
-        self._looked = float("-inf")
         self._head_answered = clock()
-        self._answers = True
 
     def answers(self) -> bool:
-        """Tell whether Ray may be asked for something only the head knows, without blocking.
+        """Tell whether Ray may now be asked for what only the head knows, without blocking.
 
         Raises GpupruneError where the cluster is lost to this process: the head has not answered
         for 20 s, or the node's own part of Ray has ended, with which Ray ends every worker.
         """
-        if self._clock() - self._looked >= _LOOK_S:
-            self._look()
-            self._looked = self._clock()
-        return self._answers
-
-    def _look(self) -> None:
         if not _listens(self._own):
             raise GpupruneError(
                 f"Ray's node of this machine, at {self._own}, has ended, and with it every worker",
                 hint="see its logs under /tmp/ray, start it again with `ray start`, "
                 "and give the same command with --resume",
             )
-        self._answers = _listens(self._head)
+        answers = _listens(self._head)
         now = self._clock()
-        if self._answers:
+        if answers:
             self._head_answered = now
         elif now - self._head_answered > _PATIENCE_S:
             raise GpupruneError(
@@ -53,6 +44,7 @@ class Watch:
                 hint="see its logs under /tmp/ray, start the cluster again with "
                 "`ray start --head`, and give the same command with --resume",
             )
+        return answers
 
 
 def _listens(address: str) -> bool:
