@@ -9,7 +9,7 @@ from gpuprune.backends import Backend
 from gpuprune.records import Calibration, Case, Contract, Result
 
 # What makes two machines one, as far as a time is concerned.
-_MACHINE = ("executor", "node", "device", "device_name", "threads", "packages")
+_MACHINE = ("node", "device", "device_name", "threads", "packages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Executor(Protocol):
 
     @property
     def machine(self) -> Sequence[str]:
-        """Name the facts of `describe` that have to agree where a run is resumed."""
+        """Name the facts of `describe` that must agree to resume a run, beside the executor."""
 
     def describe(self) -> dict[str, Any]:
         """Describe machine, software and device; JSON-ready."""

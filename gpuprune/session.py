@@ -52,7 +52,7 @@ class Session:
             contract=self.run.contract,
             calibration=self.run.calibration,
         )
-        for everyone in self._with_twins(job.executor.measure(work, stopwatch)):
+        for everyone in self._with_twins(self._measured(work, stopwatch)):
             # Where a run was cut off inside a case, only what is missing is added.
             results = [one for one in everyone if (one.case, one.contender) not in done]
             self.results += results
@@ -72,6 +72,15 @@ class Session:
                     **job.executor.account(),
                 }
             )
+
+    def _measured(self, work: Work, stopwatch: sweep.Stopwatch) -> Iterator[list[Result]]:
+        """Measure; what stops it says how many results are safe."""
+        try:
+            yield from self.job.executor.measure(work, stopwatch)
+        except GpupruneError as error:
+            if self.journal is None or not self.journal.kept:
+                raise
+            raise GpupruneError(f"{error}; {self.journal.told_safe()}", hint=error.hint) from None
 
     def _with_twins(self, measured: Iterable[list[Result]]) -> Iterator[list[Result]]:
         """Follow the results of a case by those of the cases that are told of it."""
@@ -166,6 +175,7 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
     wanted = _configuration(job.sweep)
     _require_agreement(run.configuration, wanted, list(wanted), output, "was asked for")
     here, machine = job.executor.describe(), list(job.executor.machine)
+    _require_same_executor(run.environment, here, output)
     _require_agreement(run.environment, here, machine, output, "ran on")
     job.executor.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
     done = {(one.case, one.contender) for one in results}
@@ -178,6 +188,16 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
         journal=journal,
         warning=journal.run.warning,
     )
+
+
+def _require_same_executor(kept: dict[str, Any], here: dict[str, Any], output: Path) -> None:
+    then, now = (facts.get("executor") == "ray" for facts in (kept, here))
+    if then != now:
+        raise GpupruneError(
+            f"{output} was measured {'with' if then else 'without'} --ray, "
+            f"and now --ray is {'asked for' if now else 'missing'}",
+            hint=f"{'leave out --ray' if now else 'add --ray'}, or take another --output",
+        )
 
 
 def _require_agreement(

@@ -10,7 +10,9 @@ from safetensors.numpy import save_file
 from gpuprune.analysis import by_layer
 from gpuprune.records import Case, Result, Timing
 from gpuprune.report.model import is_model, layers_table, totals_table
+from gpuprune.report.summary import summary
 from tests.conftest import assert_refused
+from tests.made_runs import made_results, made_run
 
 
 def result(tensor, rate, group, contender, milliseconds, **changes):
@@ -42,6 +44,27 @@ SAMPLE = by_layer(
         result("<script>\n", 0.9, 1, "csr", None),
     ]
 )
+
+
+@pytest.mark.parametrize(
+    ("results", "conclusion"),
+    [
+        (made_results(), "For this layer on this machine"),
+        ([*made_results(), *made_results(rows=32)], "All 2 layers together take"),
+        ([one for own in SAMPLE.values() for one in own], "All 3 layers together"),
+        (
+            [one for own in SAMPLE.values() for one in own[:2]],
+            "All 3 layers together",
+        ),
+    ],
+    ids=["a layer", "layers", "a model", "a model of one case each"],
+)
+def test_of_an_unfinished_run_nothing_is_concluded(results, conclusion):
+    told = "No advice: the run was stopped before its last case."
+    whole = summary(made_run(), results)
+    part = summary(made_run(), results, unfinished=True)
+    assert (conclusion in whole, told in whole) == (True, False)
+    assert (conclusion in part, told in part) == (False, True)
 
 
 def test_the_model_is_told_layer_by_layer_and_as_a_whole():

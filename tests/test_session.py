@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from itertools import islice
 
 import pytest
 
@@ -138,6 +139,55 @@ def test_resume_without_a_file_is_refused(fake):
         measure(fake, None, resume=True)
 
 
+class OnRay(Local):
+    """This process, which says that it is a cluster."""
+
+    def describe(self):
+        return {**super().describe(), "executor": "ray"}
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "message", "hint"),
+    [
+        (OnRay, Local, "was measured with --ray, and now --ray is missing", "add --ray"),
+        (Local, OnRay, "was measured without --ray, and now --ray is asked for", "leave out"),
+    ],
+)
+def test_a_run_goes_on_with_a_cluster_only_if_it_began_with_one(
+    fake, tmp_path, first, then, message, hint
+):
+    path = tmp_path / "run.jsonl"
+    with session.start(session.resolve(SWEEP, first(fake)), path, resume=False):
+        pass
+    with (
+        pytest.raises(GpupruneError, match=message) as refusal,
+        session.start(session.resolve(SWEEP, then(fake)), path, resume=True),
+    ):
+        pass
+    assert hint in refusal.value.hint
+
+
+class LostAfterTwo(Local):
+    """A device that can be had no more after two cases."""
+
+    def measure(self, work, stopwatch):
+        yield from islice(super().measure(work, stopwatch), 2)
+        raise GpupruneError("the cluster is lost", hint="start it again")
+
+
+def test_what_stops_a_run_says_how_many_results_are_safe(fake, tmp_path):
+    path = tmp_path / "run.jsonl"
+    lost = session.resolve(SWEEP, LostAfterTwo(fake))
+    with pytest.raises(GpupruneError) as refusal, session.start(lost, path, resume=False) as run:
+        list(run)
+    safe = 2 * len(lost.contenders)
+    assert len(read(path).results) == safe
+    assert str(refusal.value) == f"the cluster is lost; {safe} results are safe in {path}"
+    assert refusal.value.hint == "start it again"
+    with pytest.raises(GpupruneError, match=r"^the cluster is lost$"):
+        list(session.start(lost, None, resume=False).__enter__())
+
+
 COMMAND = [
     sys.executable, "-m", "gpuprune", "bench", "--device", "cpu", "--threads", "1", "--shape",
     "512x512x16", "--rates", "0.5:0.9:0.2", "--groups", "1,2,4,8", "--samples", "2",
@@ -169,8 +219,12 @@ def test_a_stopped_run_loses_nothing_that_was_measured(tmp_path, number):
     if number == signal.SIGINT:
         assert process.returncode == 130
         assert f"{len(results)} results safe" in stderr
-        assert stderr.endswith("\nInterrupted.\n")
+        assert stderr.endswith(
+            "results safe; the same command with --resume goes on.\n\nInterrupted.\n"
+        )
         assert "Speedup of csr over dense" in stdout
+        assert "No advice: the run was stopped before its last case." in stdout
+        assert "stay dense" not in stdout
     kept = path.read_bytes()
     done = subprocess.run(
         [*COMMAND, "--output", path, "--resume", "--format", "json"],

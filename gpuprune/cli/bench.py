@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gpuprune.config import Sweep
     from gpuprune.execution import Executor
 
+_DEADLINE_S = 900.0  # far beyond the slowest case, so that only what hangs is given up
+_YEAR_S = 365 * 86_400.0  # a clock waits for no more than some centuries
+
 EXAMPLES = """\b
 Examples:
   gpuprune bench
@@ -42,7 +45,6 @@ Examples:
     "--deadline",
     type=float,
     metavar="SECONDS",
-    default=900.0,
     help="With --ray: of a case, before its worker is given up.  [default: 900]",
 )
 @options.quiet
@@ -58,7 +60,7 @@ def bench(
     dry_run: bool,
     ray: str | None,
     accelerator: str | None,
-    deadline: float,
+    deadline: float | None,
     quiet: bool,
     **asked: Any,
 ) -> None:
@@ -97,7 +99,7 @@ def _open_executor(
     sweep: "Sweep",
     ray: str | None,
     accelerator: str | None,
-    deadline_s: float,
+    deadline_s: float | None,
     say: Callable[[str | None], None],
 ) -> "Iterator[Executor]":
     """Open this machine's device, or with --ray those of a cluster."""
@@ -105,26 +107,34 @@ def _open_executor(
     from gpuprune.cluster import open_cluster
     from gpuprune.execution import Local
 
-    if not deadline_s > 0:
-        raise GpupruneError(f"--deadline {deadline_s:g} is no time", hint="such as 900 seconds")
+    _require_time(deadline_s)
     if ray is not None:
         cluster = open_cluster(
             ray,
             device=sweep.device,
             threads=sweep.threads,
             accelerators=_kinds(accelerator),
-            deadline_s=deadline_s,
+            deadline_s=_DEADLINE_S if deadline_s is None else deadline_s,
             say=say,
         )
         with cluster as executor:
             yield executor
         return
-    if accelerator is not None:
-        raise GpupruneError("--accelerator needs a Ray cluster", hint="add --ray HOST:PORT")
+    for name, value in (("--accelerator", accelerator), ("--deadline", deadline_s)):
+        if value is not None:
+            raise GpupruneError(f"{name} needs a Ray cluster", hint="add --ray HOST:PORT")
     backend, fallback = open_backend(sweep.device, sweep.threads)
     with closing(backend):
         say(fallback)
         yield Local(backend)
+
+
+def _require_time(deadline_s: float | None) -> None:
+    if deadline_s is not None and not 0 < deadline_s <= _YEAR_S:
+        raise GpupruneError(
+            f"--deadline {deadline_s:g} is no time that a case could take",
+            hint="give seconds, at most those of a year, such as 900",
+        )
 
 
 def _kinds(accelerator: str | None) -> tuple[str, ...]:

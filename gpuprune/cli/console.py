@@ -54,12 +54,13 @@ class Console:
         traceback: TracebackType | None,
     ) -> None:
         self._progress.stop()
-        if kind is KeyboardInterrupt:
-            note(self._kept(), quiet=False)
         if kind is None:
             self._warn_of_failures()
-        if kind is None or (kind is KeyboardInterrupt and self._session.results):
-            self._print()
+            self._print(unfinished=False)
+        elif kind is KeyboardInterrupt:
+            if self._session.results:
+                self._print(unfinished=True)
+            note(self._kept(), quiet=False)
 
     def add(self, results: Sequence[Result]) -> None:
         """Show the results of one more case."""
@@ -129,14 +130,14 @@ class Console:
             rows = report.flatten(self._session.run, results, among=self._session.results)
             click.echo(report.json_lines(rows))
 
-    def _print(self) -> None:
+    def _print(self, *, unfinished: bool) -> None:
         run, results = self._session.run, self._session.results
         if self._format == "csv":
             click.echo(streams.harmless(report.csv_text(report.flatten(run, results))))
         elif self._format != "json":
-            terminal.show(
-                report.summary(run, results, markdown=self._format == "markdown"), self._format
-            )
+            markdown = self._format == "markdown"
+            text = report.summary(run, results, markdown=markdown, unfinished=unfinished)
+            terminal.show(text, self._format)
 
 
 def note(text: str | None, *, quiet: bool) -> None:

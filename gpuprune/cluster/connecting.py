@@ -69,6 +69,13 @@ def nodes() -> list[Node]:
     ]
 
 
+def head_and_own_node() -> tuple[str, str]:
+    """Return the addresses, HOST:PORT, of the cluster's head and of Ray on this machine."""
+    context = ray.get_runtime_context()
+    own = next(one for one in ray.nodes() if one["NodeID"] == context.get_node_id())
+    return context.gcs_address, f"{own['NodeManagerAddress']}:{own['NodeManagerPort']}"
+
+
 def only_on(node: Node) -> Any:
     """Return the strategy that places a task or an actor on a node and nowhere else."""
     return NodeAffinitySchedulingStrategy(node.id, soft=False)

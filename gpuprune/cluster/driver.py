@@ -12,9 +12,10 @@ import ray
 from gpuprune import weights
 from gpuprune.analysis import layer_of
 from gpuprune.cluster.backlog import Backlog
-from gpuprune.cluster.connecting import connect
+from gpuprune.cluster.connecting import connect, head_and_own_node
 from gpuprune.cluster.fingerprint import fingerprint
 from gpuprune.cluster.pool import Lost, Member, Pool
+from gpuprune.cluster.watching import Watch
 from gpuprune.cluster.worker import Facts, Measured, Refusal
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Work
@@ -31,7 +32,7 @@ class Cluster:
     """A Ray cluster as an `Executor`."""
 
     # A kind of device is agreed on layer by layer, see Backlog.
-    machine = ("executor", "device", "threads", "packages")
+    machine = ("device", "threads", "packages")
 
     def __init__(
         self,
@@ -44,7 +45,8 @@ class Cluster:
     ) -> None:
         connect(address)
         try:
-            self._pool = Pool(device, threads, accelerators, say)
+            self._watch = Watch(*head_and_own_node())
+            self._pool = Pool(device, threads, accelerators, self._watch, say)
             self._deadline_s = deadline_s
             self._say = say
             self._sent: dict[Case, Any] = {}  # weights in Ray's store, by layer
@@ -65,11 +67,19 @@ class Cluster:
 
     def calibrate(self, dtypes: tuple[str, ...]) -> Calibration:
         """Return what the first device reaches; each one is calibrated before it measures."""
+        answer = self._first.actor.calibrate.remote(dtypes)
+        until = time.monotonic() + self._deadline_s
+        while not ray.wait([answer], timeout=min(_POLL_S, self._deadline_s))[0]:
+            self._watch.answers()
+            if time.monotonic() > until:
+                raise GpupruneError(
+                    f"the worker on {self._first.node} was not calibrated within the --deadline "
+                    f"of {self._deadline_s:g} s",
+                    hint="take a longer --deadline, or see with `ray status` what keeps that node",
+                )
         try:
-            self._first.calibration = ray.get(
-                self._first.actor.calibrate.remote(dtypes), timeout=self._deadline_s
-            )
-        except (ray.exceptions.RayActorError, ray.exceptions.GetTimeoutError):
+            self._first.calibration = ray.get(answer)
+        except ray.exceptions.RayActorError:
             raise GpupruneError(
                 f"the worker on {self._first.node} was lost before it measured anything",
                 hint="see `ray status`, and give the command again",
@@ -186,7 +196,10 @@ class Cluster:
         """Kill who has taken too long: Ray knows no time limit."""
         for member in list(self._pool.members):
             if member.facts and member.answer and self._age(member) > self._deadline_s:
-                reason = f"a worker on {member.node} gave no answer for {self._deadline_s:g} s"
+                reason = (
+                    f"a worker on {member.node} gave no answer within the --deadline "
+                    f"of {self._deadline_s:g} s"
+                )
                 self._pool.discard(member, reason)
                 self._recover(member, reason, backlog, attempts, failed)
 
@@ -239,5 +252,5 @@ def _unmeasured(failed: dict[Case, str]) -> GpupruneError:
         f"rate {case.rate:g}, group {case.group} of {case.shape} was "
         f"tried {_ATTEMPTS} times in vain: {reason}{also}",
         hint="every other result is there; --resume tries what is missing again, "
-        "and nodes with more memory may succeed",
+        "and nodes with more memory or a longer --deadline may succeed",
     )

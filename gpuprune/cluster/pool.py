@@ -11,6 +11,7 @@ from ray.exceptions import RayError, RayTaskError
 
 from gpuprune import __version__
 from gpuprune.cluster.connecting import Node, nodes, only_on
+from gpuprune.cluster.watching import Watch
 from gpuprune.cluster.worker import Facts, OutOfMemory, Refusal, Worker
 from gpuprune.environment import waiting_threads
 from gpuprune.errors import GpupruneError
@@ -55,6 +56,7 @@ class Pool:
         device: str,
         threads: int | None,
         accelerators: tuple[str, ...],
+        watch: Watch,
         say: Callable[[str], None],
     ) -> None:
         """Find the devices; raises GpupruneError where the cluster has none of the kind."""
@@ -62,9 +64,11 @@ class Pool:
         self.gone: list[Member] = []  # who measured something before it was lost
         self._threads = threads
         self._accelerators = frozenset(accelerators)
+        self._watch = watch
         self._say = say
         self._deaths: Counter[Slot] = Counter()
         self._given_up: dict[Slot, Refusal] = {}
+        self._waited_for: set[Slot] = set()
         self._looked = float("-inf")
         there = nodes()
         self._require_accelerators(there)
@@ -80,10 +84,12 @@ class Pool:
             )
 
     def staff(self) -> None:
-        """Start a worker on every device that has none."""
+        """Start a worker on every device that has none; raises GpupruneError if Ray is lost."""
         if time.monotonic() - self._looked < _LOOK_S:
             return
         self._looked = time.monotonic()
+        if not self._watch.answers():
+            return  # Ray would block for a minute, while results come in all the same
         taken = {member.slot for member in self.members}
         for node in nodes():
             for slot in self._slots(node):
@@ -193,6 +199,11 @@ class Pool:
         elif isinstance(said, Refusal):
             self.give_up(member, said)
         elif said is None:  # somebody else still measures there
+            if member.slot not in self._waited_for:
+                self._waited_for.add(member.slot)
+                self._say(
+                    f"Waiting for a device of {member.node}: another process measures on it."
+                )
             self.ask(member, "open")
         return True
 

@@ -24,25 +24,33 @@ from gpuprune.units import (
     format_seconds,
 )
 
+_UNFINISHED = "No advice: the run was stopped before its last case."
 
-def summary(run: Run, results: Sequence[Result], *, markdown: bool = False) -> str:
-    """Lay out a run for people: environment, speedups, break-even rates, advice."""
+
+def summary(
+    run: Run, results: Sequence[Result], *, markdown: bool = False, unfinished: bool = False
+) -> str:
+    """Lay out a run for people: environment, speedups, break-even rates, advice.
+
+    Of an unfinished run only what was measured is told: a choice wants all of it.
+    """
     layers = by_layer(results)
     parts = [heading(run, results, markdown)]
     if not layers:
         parts.append("Nothing was measured.")
     elif len(layers) == 1:
-        parts += _layer(next(iter(layers.values())), markdown)
+        parts += _layer(results, markdown)
+        parts += [] if unfinished else [analysis.advice(results)]
     elif len({one.case for one in results}) == len(layers):
         parts.append(_one_case_each(layers, markdown))
-        parts.append(
-            totals_table(layers, markdown) if is_model(layers) else analysis.advice_for_all(layers)
-        )
+        parts += [] if unfinished else [_altogether(layers, markdown)]
     else:
-        parts += [_many_layers(layers, markdown), analysis.advice_for_all(layers)]
+        parts.append(_many_layers(layers, markdown))
+        parts += [] if unfinished else [analysis.advice_for_all(layers)]
         parts.append("Every cell: --format csv or json.")
-        if is_model(layers):
+        if is_model(layers) and not unfinished:
             parts += [layers_table(layers, markdown), totals_table(layers, markdown)]
+    parts += [_UNFINISHED] if layers and unfinished else []
     parts += _remarks(run, results)
     return "\n\n".join(part for part in parts if part)
 
@@ -74,7 +82,8 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
 
 def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     """Lay out one layer for people: speedups, shares of the roofline, break-even rates."""
-    return "\n\n".join(part for part in _layer(results, markdown) if part)
+    parts = [*_layer(results, markdown), analysis.advice(results)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
@@ -87,8 +96,13 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
     parts.append(prediction_table(results, PAPER_RATE, markdown))
     parts.append(packing_table(results, PAPER_RATE, markdown))
     parts += break_even_tables(results, names, markdown)
-    parts.append(analysis.advice(results))
     return parts
+
+
+def _altogether(layers: dict[Case, list[Result]], markdown: bool) -> str:
+    if is_model(layers):
+        return totals_table(layers, markdown)
+    return analysis.advice_for_all(layers)
 
 
 def _title(results: Sequence[Result], markdown: bool) -> str:

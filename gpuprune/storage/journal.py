@@ -95,6 +95,11 @@ class Journal:
             self._append("end", [record])
             self._ended = True
 
+    def told_safe(self) -> str:
+        """Say how many results are on disk, and where."""
+        count = "1 result is" if self.kept == 1 else f"{self.kept} results are"
+        return f"{count} safe in {self._path}"
+
     def close(self) -> None:
         """Release the file; a second call does nothing."""
         if self._descriptor >= 0:
@@ -137,9 +142,8 @@ class Journal:
             )
 
     def _give_up(self, error: OSError) -> NoReturn:
-        safe = "1 result is" if self.kept == 1 else f"{self.kept} results are"
         raise GpupruneError(
-            f"{cause(error)}; {safe} safe in {self._path}",
+            f"{cause(error)}; {self.told_safe()}",
             hint=f"{REMEDIES.get(error.errno or 0, 'check the disk')}, "
             "then give the same command with --resume",
         ) from error

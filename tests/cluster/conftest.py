@@ -46,6 +46,11 @@ class Nodes:
         """Take a node away as a power cut does: nobody says goodbye."""
         self._cluster.remove_node(node, allow_graceful=False)
 
+    def kill_head(self, process: str) -> None:
+        """Kill a process of the head node: the `raylet`, or the `gcs_server` that all ask."""
+        (info,) = self._cluster.head_node.all_processes[process]
+        info.process.kill()
+
     def close(self) -> None:
         self._cluster.shutdown()
 

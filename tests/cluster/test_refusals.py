@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from contextlib import suppress
 
 import pytest
@@ -42,8 +43,9 @@ def test_without_ray_the_hint_says_how_to_install_it(run, monkeypatch):
     assert_refused(run("bench", *SMALL, "--ray", "local"), "needs Ray", "gpuprune[ray]")
 
 
-def test_an_accelerator_needs_a_cluster(run):
-    assert_refused(run("bench", *SMALL, "--accelerator", "H100"), "--accelerator", "--ray")
+@pytest.mark.parametrize(("option", "value"), [("--accelerator", "H100"), ("--deadline", "900")])
+def test_what_asks_something_of_a_cluster_needs_one(run, option, value):
+    assert_refused(run("bench", *SMALL, option, value), f"{option} needs a Ray cluster", "--ray")
 
 
 @pytest.mark.parametrize("kinds", [",", "H100,,A100"])
@@ -51,10 +53,14 @@ def test_accelerators_are_a_list(run, kinds):
     assert_refused(run("bench", *SMALL, "--ray", "local", "--accelerator", kinds), repr(kinds))
 
 
-@pytest.mark.parametrize("seconds", ["0", "-1", "nan"])
-def test_a_deadline_is_a_time(run, seconds):
+@pytest.mark.parametrize(
+    ("seconds", "named"),
+    [("0", "0"), ("-1", "-1"), ("nan", "nan"), ("inf", "inf"), ("1e400", "inf"),
+     ("1e30", "1e+30"), ("31536001", "3.1536e+07")],
+)  # fmt: skip
+def test_a_deadline_is_a_time(run, seconds, named):
     result = run("bench", *SMALL, "--ray", "local", "--deadline", seconds)
-    assert_refused(result, f"--deadline {seconds} is no time")
+    assert_refused(result, f"--deadline {named} is no time", "at most those of a year")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +228,10 @@ class TestOnACluster:
             process.wait(timeout=15)
         assert not path.exists()
         holder.communicate("\n")
-        assert process.wait(timeout=60) == 0
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 0, stderr
+        waiting = f"Waiting for a device of {os.uname().nodename}: another process measures on it."
+        assert stderr.splitlines().count(waiting) == 1
         assert_every_case_once(path, 2, contenders=3)
 
     def test_weights_that_a_node_does_not_have_are_sent_to_it(self, nodes, bench, tmp_path):
@@ -253,6 +262,27 @@ class TestOnACluster:
         error = assert_refuses(process, "--resume", "ulimit -f")
         assert f"{len(read(path).results)} results are safe" in error
 
+    @pytest.mark.parametrize(
+        ("process", "within_s", "words"),
+        [
+            ("raylet", 15, ["Ray's node of this machine", "has ended", "`ray start`"]),
+            ("gcs_server", 45, ["the head of the Ray cluster", "not answered for 20 s"]),
+        ],
+    )
+    def test_a_head_that_is_lost_is_told_and_the_run_goes_on_later(
+        self, nodes, bench, tmp_path, process, within_s, words
+    ):
+        path = tmp_path / "run.jsonl"
+        nodes.add(1)
+        nodes.add(2)
+        sweep = bench(*SWEEP_200[:-1], 4000, "--output", path)
+        wait_until(sweep, lambda: len(results_in(path)) > 5)
+        nodes.kill_head(process)
+        killed = time.monotonic()
+        error = assert_refuses(sweep, *words, "--resume")
+        assert time.monotonic() - killed < within_s
+        assert f"{len(results_in(path))} results are safe in {path}" in error
+
     def test_workers_that_run_out_of_memory_are_told_and_what_was_measured_is_kept(
         self, nodes, bench, tmp_path
     ):
@@ -267,6 +297,11 @@ class TestOnACluster:
                 refuse_memory(pid)
         assert_refuses(process, "a worker on", "ran out of memory", "--resume")
         assert {one["case"]["rows"] for one in results_in(path)} == {512}
+
+    def test_a_deadline_too_short_to_begin_is_named(self, nodes, bench, tmp_path):
+        nodes.add(1)
+        process = bench(*SMALL, "--deadline", "0.0001", "--output", tmp_path / "run.jsonl")
+        assert_refuses(process, "within the --deadline of 0.0001 s", "take a longer --deadline")
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_a_worker_that_hangs_is_killed_and_its_case_measured_again(nodes, bench,
     _, stderr = process.communicate(timeout=200)
     assert process.returncode == 0, stderr
     assert "Measuring a case again: a worker on" in stderr
-    assert "gave no answer for 5 s" in stderr
+    assert "gave no answer within the --deadline of 5 s" in stderr
     assert_every_case_once(path, 200)
 
 
