@@ -3,12 +3,12 @@
 from collections.abc import Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from math import ceil
+from math import ceil, floor, log10
 
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
 from gpuprune.stats import quartiles, relative_spread
-from gpuprune.units import format_seconds
+from gpuprune.units import format_crossing, format_rate, format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
 WIDE_SPREAD = 0.10  # inter-quartile range over the median, from which on a cell is unsteady
@@ -29,7 +29,7 @@ class BreakEven:
     def __str__(self) -> str:
         if self.rate is None:
             return LOST if self.is_lost else "not reached"
-        return f"≤ {self.rate:.2f}" if self.is_bound else f"{self.rate:.3f}"
+        return f"≤ {format_rate(self.rate)}" if self.is_bound else format_crossing(self.rate)
 
 
 def layer_of(case: Case) -> Case:
@@ -259,4 +259,6 @@ def _at_told_rate(best: dict[Case, float]) -> str:
 
 
 def _round_up(rate: float) -> str:
-    return f"{ceil(round(rate * 100, 6)) / 100:.2f}"
+    """Round a rate up to hundredths, or finer where that would tell to remove all."""
+    digits = 2 if rate >= 1 else max(2, -floor(log10(1 - rate)))
+    return f"{ceil(round(rate * 10**digits, 6)) / 10**digits:.{digits}f}"

@@ -47,6 +47,15 @@ def format_rate(rate: float) -> str:
     return f"{rate:.{digits}f}".rstrip("0")
 
 
+def format_crossing(rate: float) -> str:
+    """Format a rate between two that were measured, with three digits, or more near 1.
+
+    So many that it never reads as 1 where it is less.
+    """
+    digits = 3 if rate >= 1 else max(3, 1 - floor(log10(1 - rate)))
+    return f"{rate:.{digits}f}"
+
+
 def format_count(number: int, noun: str, plural: str | None = None) -> str:
     """Count things, such as `1 case` or `2 cases`."""
     return f"{number} {noun if number == 1 else plural or f'{noun}s'}"

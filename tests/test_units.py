@@ -2,6 +2,7 @@ import pytest
 
 from gpuprune.units import (
     format_bytes,
+    format_crossing,
     format_minutes,
     format_percent,
     format_rate,
@@ -58,3 +59,11 @@ def test_shares_are_percentages():
 )
 def test_rates_have_the_digits_that_tell_them_apart(rate, text):
     assert format_rate(rate) == text
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"),
+    [(0.85, "0.850"), (0.99, "0.990"), (0.99666, "0.9967"), (0.99996, "0.999960"), (1.0, "1.000")],
+)
+def test_a_crossing_never_reads_as_one_where_it_is_less(rate, text):
+    assert format_crossing(rate) == text

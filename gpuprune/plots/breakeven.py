@@ -6,19 +6,22 @@ from itertools import groupby
 import altair as alt
 
 from gpuprune import analysis
-from gpuprune.analysis import BreakEven
+from gpuprune.analysis import LOST, BreakEven
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence import Bench
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import CELLS, DARK_CELLS, NO_CELL, Theme
+from gpuprune.units import format_rate
 
 _STEPS = (0.5, 0.7, 0.8, 0.9, 1.0)  # a colour each
 _NAMES = tuple(f"up to {step:g}" for step in _STEPS)
-_NEVER = "not reached"
+_NEVER = "not reached, or lost"
 _LEGEND = (
     "of the fastest sparse product; ≤ the lowest rate measured was enough; > the highest was not"
 )
+_LOST_LEGEND = f"{LOST}: faster at some rate, slower at a higher one"
+_WORST_LEGEND = "of several matrices of one shape: the one that breaks even last"
 _CELL_WIDTH, _CELL_HEIGHT = 62, 30
 _MOST_CELLS = 14  # beside each other, after which panels begin a new line
 
@@ -70,7 +73,7 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
         .properties(
             title=alt.Title(
                 "Break-even pruning rate, from which on sparse is faster than dense",
-                subtitle=[" · ".join(labels.shared(benches)), _LEGEND],
+                subtitle=[" · ".join(labels.shared(benches)), *_legend(rows)],
             ),
             description="Break-even pruning rate by matrix size and batch",
         )
@@ -106,6 +109,16 @@ def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
             }
 
 
+def _legend(rows: Sequence[Row]) -> list[str]:
+    """Explain what stands in the cells, each as far as there is one."""
+    lines = [_LEGEND]
+    if any(row["cell"] == LOST for row in rows):
+        lines.append(_LOST_LEGEND)
+    if any(row["matrices"] > 1 for row in rows):
+        lines.append(_WORST_LEGEND)
+    return lines
+
+
 def _size(row: Row) -> tuple[int, str]:
     return row["size"], row["matrix"]
 
@@ -119,5 +132,5 @@ def _step(even: BreakEven) -> str:
 
 def _cell(even: BreakEven, highest: float) -> str:
     if even.rate is None:
-        return f"> {highest:.2f}"
-    return f"{'≤ ' if even.is_bound else ''}{even.rate:.2f}"
+        return LOST if even.is_lost else f"> {format_rate(highest)}"
+    return str(even)

@@ -39,9 +39,7 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
     percents = [one.percent for one in efficiencies]
     group = labels.by_group((one.group for one in efficiencies), theme)
     base = alt.Chart().encode(
-        x=alt.X(
-            "rate:Q", title="pruning rate", scale=alt.Scale(zero=False, nice=False, padding=12)
-        ),
+        x=alt.X("rate:Q", **labels.by_rate(one.rate for one in efficiencies)),
         y=alt.Y(
             "percent:Q",
             title="global load efficiency (%)",

@@ -1,6 +1,7 @@
 """What panels, axes and legends are called; nothing that a file names is taken for markup."""
 
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Any
 
 import altair as alt
@@ -10,8 +11,10 @@ from gpuprune.evidence import Bench, Efficiency
 from gpuprune.plots.theme import SHAPES, Theme
 from gpuprune.records import Case
 from gpuprune.report import printable
+from gpuprune.units import format_rate
 
 _LONGEST = 56  # characters of a name in a figure
+_MOST_TICKS = 12  # beneath one panel
 
 
 def shape_name(rows: int, cols: int, batch: int) -> str:
@@ -53,6 +56,20 @@ def by_kind(field: str, title: str, names: Sequence[str], theme: Theme) -> dict[
     """Return the encoding of names: a colour and a shape each, with one legend."""
     domain = list(dict.fromkeys(names))
     return _distinct(field, title, domain, theme.unordered(len(domain)))
+
+
+def by_rate(rates: Iterable[float]) -> dict[str, Any]:
+    """Return the axis of pruning rates: ticks at those measured, told apart by their digits."""
+    measured = sorted(set(rates))
+    digits = max(len(format_rate(rate).partition(".")[2]) for rate in measured)
+    axis = alt.Axis(
+        values=measured[:: ceil(len(measured) / _MOST_TICKS)],
+        format=f".{digits}f",
+        labelOverlap="greedy",
+        labelSeparation=4,
+    )
+    scale = alt.Scale(zero=False, nice=False, padding=12)
+    return {"title": "pruning rate", "scale": scale, "axis": axis}
 
 
 def panels(names: Iterable[str]) -> Any:

@@ -79,7 +79,7 @@ def _layers(rows: Sequence[Row], theme: Theme) -> list[Any]:
     """Return bands, the line of dense, lines, points and break-even marks, the lowest first."""
     domain, ticks = log_scale([1.0, *(row[end] for row in rows for end in ("low", "high"))])
     scale = alt.Scale(type="log", domain=domain, nice=False)
-    rates = {"title": "pruning rate", "scale": alt.Scale(zero=False, nice=False, padding=12)}
+    rates = labels.by_rate(row["rate"] for row in rows)
     y = alt.Y(
         "speedup:Q",
         title="speedup over dense",

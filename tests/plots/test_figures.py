@@ -98,6 +98,34 @@ def test_where_nothing_breaks_even_within_the_rates_nothing_is_marked(tmp_path):
     assert marks(spec) == ["area", "rule", "line", "point"]
 
 
+def rate_axis(figure):
+    axis = figure["spec"]["layer"][2]["encoding"]["x"]["axis"]
+    return axis["values"], axis["format"]
+
+
+@pytest.mark.parametrize(
+    ("rates", "digits"),
+    [((0.9,), ".2f"), ((0.8, 0.9), ".2f"), ((0.995, 0.999), ".3f"), ((0.5, 0.9995), ".4f")],
+)
+def test_ticks_stand_at_the_rates_measured_with_the_digits_that_tell_them(tmp_path, rates, digits):
+    results = made_results({1: dict.fromkeys(rates, 1.5)})
+    figure = spec_of("speedup", of_one_run(tmp_path, results))
+    assert rate_axis(figure) == (list(rates), digits)
+
+
+def test_of_very_many_rates_only_some_have_a_tick(tmp_path):
+    rates = [round(0.5 + i / 1000, 3) for i in range(300)]
+    results = made_results({1: dict.fromkeys(rates, 1.5)})
+    values, _ = rate_axis(spec_of("speedup", of_one_run(tmp_path, results)))
+    assert values == rates[::25]
+
+
+def test_load_efficiency_has_ticks_at_its_rates(tmp_path):
+    profile = write_profile(tmp_path / "efficiency.jsonl", predicted_row(rate=0.9))
+    axis = spec_of("efficiency", read([profile]))["spec"]["layer"][0]["encoding"]["x"]["axis"]
+    assert (axis["values"], axis["format"]) == ([0.9], ".2f")
+
+
 def test_several_runs_stand_in_rows_of_their_own(evidence):
     spec = spec_of("speedup", evidence)
     assert spec["facet"]["row"]["sort"] == ["GPU A", "GPU B"]
@@ -117,10 +145,10 @@ def test_a_map_tells_the_break_even_rate_of_each_shape(tmp_path):
     common = {"run": "GPU A", "matrix": "64x100", "size": 6400, "matrices": 1}
     single, eight = {"panel": "single weights", "group": 1}, {"panel": "groups of 8", "group": 8}
     assert rows_of("breakeven", of_one_run(tmp_path, results)) == [
-        {**common, **single, "batch": 10, "step": "up to 0.9", "cell": "0.85", "told": "0.850"},
+        {**common, **single, "batch": 10, "step": "up to 0.9", "cell": "0.850", "told": "0.850"},
         {
             **common, **single,
-            "batch": 256, "step": "not reached", "cell": "> 0.90", "told": "not reached",
+            "batch": 256, "step": "not reached, or lost", "cell": "> 0.90", "told": "not reached",
         },
         {**common, **eight, "batch": 10, "step": "up to 0.8", "cell": "≤ 0.80", "told": "≤ 0.80"},
     ]  # fmt: skip
@@ -131,6 +159,17 @@ def test_of_several_tensors_of_a_shape_the_last_to_break_even_counts(tmp_path):
     results += made_results({1: {0.8: 0.5, 0.9: 0.75}}, weights="m.npz::b")
     (row,) = rows_of("breakeven", of_one_run(tmp_path, results))
     assert (row["told"], row["matrices"]) == ("not reached", 2)
+
+
+def test_a_map_marks_what_is_lost_again_and_rates_near_one(tmp_path):
+    table = {1: {0.8: 1.5, 0.9: 0.5}, 8: {0.995: 0.5, 0.999: 0.6}, 32: {0.995: 1.5}}
+    evidence = of_one_run(tmp_path, made_results(table))
+    cells = {row["group"]: row["cell"] for row in rows_of("breakeven", evidence)}
+    assert cells == {1: "lost again", 8: "> 0.999", 32: "≤ 0.995"}
+    assert (
+        "lost again: faster at some rate, slower at a higher one"
+        in spec_of("breakeven", evidence)["title"]["subtitle"]
+    )
 
 
 def test_a_map_orders_matrices_by_size(tmp_path):
