@@ -1,6 +1,6 @@
 """What results mean: speedups, break-even rates, and the advice that follows."""
 
-from collections.abc import Collection, Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor, log10
@@ -180,12 +180,14 @@ def advice(results: Sequence[Result]) -> str:
         + _single_weights(group, found)
         + _at_told_rate(best)
         + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
-        + _doubt(best, shaky)
+        + doubt(results)
     )
 
 
-def _doubt(best: Collection[Case], shaky: Container[Case]) -> str:
-    """Warn where most of what the advice stands on is noise."""
+def doubt(results: Iterable[Result]) -> str:
+    """Warn, in a sentence that goes on from another, where most of what was measured is noise."""
+    results = list(results)
+    best, shaky = best_speedups(results), unsteady(results)
     if 2 * sum(case in shaky for case in best) <= len(best):
         return ""
     return (
@@ -220,6 +222,7 @@ def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
     return (
         f"All {len(layers)} layers together take {format_seconds(dense_s)} dense; {how}, and "
         f"dense where that is faster, {format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
+        + doubt(one for results in layers.values() for one in results)
     )
 
 

@@ -1,6 +1,6 @@
 """Values that no run holds, although its lines are well-formed: refused before any use."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -10,6 +10,8 @@ from gpuprune.errors import GpupruneError
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Result, Run, Status
 
 _ENVIRONMENT = ("device", "device_name", "node", "threads", "packages")
+_LARGEST_COUNT = 2**63 - 1
+_LONGEST_TOLD = 40  # characters of a value
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e9  # what no clock shows, and three decades
 
 
@@ -19,9 +21,13 @@ def require_sound(path: Path, run: Run, results: Iterable[Result]) -> None:
         raise unsound(path, fault)
     if not (isinstance(run.configuration, dict) and _is_sound_calibration(run.calibration)):
         raise unsound(path, "its first line has a value of another kind")
+    first: dict[tuple[Case, str], int] = {}
     for number, result in enumerate(results, start=1):
-        if not (is_sound_case(result.case) and _is_sound_result(result)):
-            raise unsound(path, f"result {number} has a value of another kind")
+        if fault := _result_fault(result):
+            raise unsound(path, f"{fault} in result {number}")
+        before = first.setdefault((result.case, result.contender), number)
+        if before != number:
+            raise unsound(path, f"result {number} repeats result {before}")
 
 
 def environment_fault(environment: object) -> str | None:
@@ -41,21 +47,18 @@ def environment_fault(environment: object) -> str | None:
     return None
 
 
-def is_sound_case(case: Case) -> bool:
-    """Whether every value of a case is one that a case can have."""
-    sizes = (case.rows, case.cols, case.batch, case.group)
-    texts = (case.dtype, case.orientation, case.score, case.weights or "")
-    return (
-        all(type(size) is int and size >= 1 for size in sizes)
-        and all(
-            type(count) is int and count >= 0 for count in (case.min_groups_per_row, case.seed)
-        )
-        and is_number(case.rate)
-        and 0 <= case.rate <= 1
-        and all(isinstance(text, str) for text in texts)
-        and case.dtype in ITEM_BYTES
-        and isinstance(case.as_is, bool)
-    )
+def case_fault(case: Case) -> str | None:
+    """Say which value of a case is none that a case can have, None if all are."""
+    rules = {
+        **dict.fromkeys(("rows", "cols", "batch", "group"), _is_size),
+        **dict.fromkeys(("min_groups_per_row", "seed"), _is_count),
+        "rate": lambda rate: is_number(rate) and 0 <= rate <= 1,
+        "dtype": lambda dtype: isinstance(dtype, str) and dtype in ITEM_BYTES,
+        **dict.fromkeys(("orientation", "score"), _is_text),
+        "weights": lambda label: label is None or _is_text(label),
+        "as_is": lambda flag: isinstance(flag, bool),
+    }
+    return _first_fault(case, rules)
 
 
 def is_time(value: Any) -> bool:
@@ -78,17 +81,50 @@ def unsound(path: Path, what: str, command: str = "bench") -> GpupruneError:
     )
 
 
-def _is_sound_result(result: Result) -> bool:
-    texts = (result.contender, result.reason or "", result.bound or "", result.pattern or "")
-    samples = result.timing.samples_s if result.timing else (1.0,)
-    return (
-        all(isinstance(text, str) for text in texts)
-        and result.status in get_args(Status)
-        and bool(samples)
-        and all(map(is_time, samples))
-        and (result.roofline_s is None or _is_positive(result.roofline_s))
-        and (result.nnz is None or type(result.nnz) is int)
+def _result_fault(result: Result) -> str | None:
+    texts = dict.fromkeys(
+        ("reason", "bound", "pattern"), lambda text: text is None or _is_text(text)
     )
+    fault = case_fault(result.case) or _first_fault(
+        result,
+        {
+            "contender": _is_text,
+            "status": lambda status: _is_text(status) and status in get_args(Status),
+            **texts,
+            "roofline_s": lambda seconds: seconds is None or _is_positive(seconds),
+            "nnz": lambda count: count is None or _is_count(count),
+        },
+    )
+    if fault or result.timing is None:
+        return fault
+    samples = result.timing.samples_s
+    wrong = () if not samples else next((one for one in samples if not is_time(one)), None)
+    return None if wrong is None else f"samples_s is {_quoted(wrong)}"
+
+
+def _first_fault(record: object, rules: Mapping[str, Callable[[Any], bool]]) -> str | None:
+    values = ((name, getattr(record, name), holds) for name, holds in rules.items())
+    return next((f"{name} is {_quoted(v)}" for name, v, holds in values if not holds(v)), None)
+
+
+def _quoted(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of very many digits"
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
+def _is_size(value: Any) -> bool:
+    return _is_count(value) and value >= 1
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= _LARGEST_COUNT
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def _is_sound_calibration(calibration: Calibration) -> bool:

@@ -118,6 +118,7 @@ def test_a_run_that_is_torn_before_its_first_result_is_refused(tmp_path):
         ("rows", "<script>"),
         ("rows", -1),
         ("batch", [1]),
+        ("rows", 10**400),
         ("weights", 3),
         ("dtype", "int8"),
         ("samples_s", [0.0]),
@@ -138,8 +139,20 @@ def test_a_value_that_no_run_holds_is_refused(tmp_path, field, value):
     changed = lines[1]["case"] if field in lines[1]["case"] else lines[1]
     changed[field] = value
     write_profile(path, *lines)
-    with pytest.raises(GpupruneError, match="result 1 has a value of another kind"):
+    with pytest.raises(GpupruneError, match=rf"{field} is .+ in result 1"):
         read([path])
+
+
+def test_a_run_that_lacks_a_result_is_told_and_one_that_has_one_twice_refused(tmp_path):
+    lines = write_run(tmp_path / "whole.jsonl").read_bytes().splitlines(keepends=True)
+    lacking, doubled = tmp_path / "lacking.jsonl", tmp_path / "doubled.jsonl"
+    lacking.write_bytes(b"".join([*lines[:2], *lines[3:]]))
+    doubled.write_bytes(b"".join([*lines[:3], *lines[2:]]))
+    count = len(lines) - 2
+    (warning,) = read([lacking]).warnings
+    assert warning == f"{lacking}: its end tells of {count} results, and {count - 1} are there"
+    with pytest.raises(GpupruneError, match="result 3 repeats result 2"):
+        read([doubled])
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,11 @@ from safetensors.numpy import save_file
 from gpuprune.analysis import by_layer
 from gpuprune.records import Case, Result, Timing
 from gpuprune.report.model import is_model, layers_table, totals_table
-from gpuprune.report.summary import summary
+from gpuprune.report.summary import conclusion, summary
 from tests.conftest import assert_refused
 from tests.made_runs import made_results, made_run
+
+NOISY = {"samples_s": (0.001, 0.002, 0.004)}
 
 
 def result(tensor, rate, group, contender, milliseconds, **changes):
@@ -131,3 +133,32 @@ def test_a_layer_that_is_too_large_is_named_and_the_others_are_planned(run, tmp_
     planned = run(*command, "--tensor", "small", "--dry-run")
     assert planned.exit_code == 0
     assert "1 case of" in planned.stdout
+
+
+def made_noisy(results):
+    return [
+        replace(one, timing=one.timing and replace(one.timing, **NOISY))
+        if one.contender != "dense" and one.case.weights.endswith("up")
+        else one
+        for one in results
+    ]
+
+
+@pytest.mark.parametrize("kept", [None, 2], ids=["a model", "one case each"])
+def test_speedups_of_samples_that_spread_widely_are_marked_in_every_table(kept):
+    quiet = [one for own in SAMPLE.values() for one in own[:kept]]
+    told = [line for line in summary(made_run(), made_noisy(quiet)).splitlines() if "~" in line]
+    assert [line for line in told if "spread over more than 10 %" in line] != []
+    assert [line for line in told if line.startswith("up ") and "x" in line] != []
+    assert "~" not in summary(made_run(), quiet)
+
+
+def test_conclusion_on_a_model_doubts_times_that_are_mostly_noise():
+    quiet = [one for own in SAMPLE.values() for one in own]
+    sentence = (
+        "each in its fastest group size or left dense where that is faster, 4.00 ms (1.50x)."
+    )
+    assert f"2 layers together take 6.00 ms dense; pruned to 0.9, {sentence}\n" in summary(
+        made_run(), quiet
+    )
+    assert "measure again when the machine is quiet" in conclusion(by_layer(made_noisy(quiet)))

@@ -58,11 +58,8 @@ def _title(evidence: Evidence) -> str:
 
 def _advice(benches: Iterable[Bench]) -> Iterator[tuple[str, str]]:
     for bench in benches:
-        layers = analysis.by_layer(bench.results)
-        if len(layers) == 1:
-            yield bench.name, analysis.advice(bench.results)
-        elif told := analysis.advice_for_all(layers):
-            yield bench.name, told
+        if text := report.conclusion(analysis.by_layer(bench.results)):
+            yield bench.name, text
 
 
 def _figures(evidence: Evidence, into: dict[str, Specification]) -> Iterator[Section]:

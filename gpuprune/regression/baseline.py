@@ -13,7 +13,7 @@ from gpuprune.records import Case, Contract, Result, Run
 from gpuprune.regression import Incomparable
 from gpuprune.regression.arm import Arm, Cell, name_of, require_time
 from gpuprune.regression.efficiency import checked
-from gpuprune.soundness import environment_fault, is_sound_case, is_time
+from gpuprune.soundness import case_fault, environment_fault, is_time
 from gpuprune.storage import write_whole
 
 SCHEMA = 3  # 1 had neither profile figures nor what was accepted, 2 no digest of a mask
@@ -211,7 +211,7 @@ def _parse_arm(table: Mapping[str, Any]) -> Arm:
     faults, patterns = {}, {}
     for row in table["cells"]:
         cell = (Case(**row["case"]), _text_of(row["contender"]))
-        if not is_sound_case(cell[0]):
+        if case_fault(cell[0]):
             raise ValueError(f"no case is {row['case']}")
         if cell in times:
             raise ValueError(f"{name_of(cell)} stands in it twice")

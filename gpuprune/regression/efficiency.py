@@ -9,7 +9,7 @@ from typing import Any
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression.verdict import Verdict, Word
-from gpuprune.soundness import is_number, is_sound_case
+from gpuprune.soundness import case_fault, is_number
 
 Row = dict[str, Any]
 
@@ -39,7 +39,7 @@ def checked(row: Mapping[str, Any]) -> Row:
     figure, names = found[FIGURE], _KEPT[: -len(_LAYER)]
     if not all(found[name] is None or isinstance(found[name], str) for name in names):
         raise ValueError("a name is no text")
-    if found["rate"] is not None and not is_sound_case(_case(found)):
+    if found["rate"] is not None and case_fault(_case(found)):
         raise ValueError(f"no case has rate {found['rate']}, group {found['group']}")
     # nvprof counts the bytes of every lane, and lanes that read the same one add up to more.
     most = inf if found["gld_definition"] == "nvprof" else 100.0

@@ -15,12 +15,13 @@ from gpuprune.report.layout import (
     table,
 )
 from gpuprune.report.rows import flatten
-from gpuprune.report.summary import layer_summary, plan, summary
+from gpuprune.report.summary import conclusion, layer_summary, plan, summary
 
 __all__ = [
     "CSV_HEADER",
     "Format",
     "Row",
+    "conclusion",
     "csv_text",
     "escape",
     "fit",

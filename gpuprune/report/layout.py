@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 _encode = json.JSONEncoder(allow_nan=False).encode  # json.dumps makes an encoder for each row
 
+NOISE = "~ samples spread over more than 10 %"  # what the mark beside a speedup means
+
 
 def listing(rows: Sequence[Row], output_format: Format) -> str:
     """Lay out rows with the same keys in any format; shares of one show as percentages."""

@@ -7,8 +7,8 @@ from gpuprune import analysis
 from gpuprune.analysis import median_s
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
-from gpuprune.report.layout import printable, table
-from gpuprune.units import format_seconds
+from gpuprune.report.layout import NOISE, printable, table
+from gpuprune.units import format_count, format_seconds
 
 _TOLD_RATE = 0.90  # whose layers are listed, where several rates were asked
 
@@ -21,6 +21,7 @@ class _Layer:
     dense_s: float | None
     sparse_s: float | None
     contender: str  # the fastest sparse one
+    is_unsteady: bool = False  # the samples of one of the two spread widely
 
     @property
     def best_s(self) -> float | None:
@@ -39,11 +40,11 @@ def layers_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str
 
     Layers that were pruned elsewhere have a rate each, and are told as they are.
     """
-    rates = _rates(layers)
-    told = min(rates, key=lambda rate: abs((rate or 0) - _TOLD_RATE))
-    chosen = [_at(results, told) for results in layers.values()]
-    how = "as it is" if told is None else f"at {told:g}"
-    title = f"The model layer by layer, {how}: the fastest product of any group size"
+    rate = _told_rate(layers)
+    chosen = [_at(results, rate) for results in layers.values()]
+    how = "as it is" if rate is None else f"at {rate:g}"
+    noise = f"; {NOISE}" if any(layer.is_unsteady for layer in chosen) else ""
+    title = f"The model layer by layer, {how}: the fastest product of any group size{noise}"
     headers = ["layer", "shape", "dense", "sparse", "best", "group", "speedup"]
     rows = [_row(layer) for layer in chosen]
     return f"{title}\n\n{table(headers, rows, markdown, left=[0, 4])}"
@@ -60,6 +61,33 @@ def totals_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str
         *dict.fromkeys(_incomplete(own) for own in chosen.values()),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def told(layers: Mapping[Case, Sequence[Result]]) -> str:
+    """Say in a sentence what the totals come to at the told rate; empty without any time."""
+    rate = _told_rate(layers)
+    both = _complete(_at(results, rate) for results in layers.values())
+    if not both:
+        return ""
+    dense_s, best_s = (
+        sum(times) for times in zip(*((d, min(d, s)) for d, s in both), strict=True)
+    )
+    how = "pruned as they are" if rate is None else f"pruned to {rate:g}"
+    return (
+        f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; "
+        f"{how}, each in its fastest group size or left dense where that is faster, "
+        f"{format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
+        + analysis.doubt(one for results in layers.values() for one in results)
+    )
+
+
+def _told_rate(layers: Mapping[Case, Sequence[Result]]) -> float | None:
+    return min(_rates(layers), key=lambda rate: abs((rate or 0) - _TOLD_RATE))
+
+
+def _complete(layers: Iterable[_Layer]) -> list[tuple[float, float]]:
+    """Return dense and sparse times of the layers that have both."""
+    return [(one.dense_s, one.sparse_s) for one in layers if one.dense_s and one.sparse_s]
 
 
 def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
@@ -87,6 +115,7 @@ def _at(results: Iterable[Result], rate: float | None) -> _Layer:
         dense_s=dense.get(best.case),
         sparse_s=seconds,
         contender=best.contender,
+        is_unsteady=best.case in analysis.unsteady(own, best.contender, BASELINE),
     )
 
 
@@ -101,21 +130,22 @@ def _row(layer: _Layer) -> list[str]:
         _seconds(layer.sparse_s),
         BASELINE if stays else layer.contender,
         "" if stays else str(case.group),
-        f"{gain:.2f}x" if gain else "",
+        f"{'~' if layer.is_unsteady else ''}{gain:.2f}x" if gain else "",
     ]
 
 
 def _total(rate: float | None, layers: Sequence[_Layer]) -> list[str]:
     """Add up the layers that have both times; the others would compare unlike sums."""
-    both = [(one.dense_s, one.sparse_s) for one in layers if one.dense_s and one.sparse_s]
+    both = _complete(layers)
+    noise = "~" if any(one.is_unsteady for one in layers) else ""
     dense_s = sum(dense for dense, _ in both)
-    best_s = sum(min(pair) for pair in both)
+    best_s = sum(map(min, both))
     return [
         "as it is" if rate is None else f"{rate:.4g}",
         _seconds(dense_s if both else None),
         _seconds(sum(sparse for _, sparse in both) if both else None),
         _seconds(best_s if both else None),
-        f"{dense_s / best_s:.2f}x" if both else "",
+        f"{noise}{dense_s / best_s:.2f}x" if both else "",
         f"{sum(dense <= sparse for dense, sparse in both)} of {len(both)}",
     ]
 

@@ -1,7 +1,7 @@
 """A run laid out for people: speedups, shares of the roofline, break-even rates, advice."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import PurePath
 from statistics import median
 
@@ -11,8 +11,8 @@ from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.breakeven import PAPER_RATE, break_even_tables
 from gpuprune.report.heading import heading, load_note
-from gpuprune.report.layout import escape, printable, table
-from gpuprune.report.model import is_model, layers_table, totals_table
+from gpuprune.report.layout import NOISE, escape, printable, table
+from gpuprune.report.model import is_model, layers_table, told, totals_table
 from gpuprune.report.packing import packing_table
 from gpuprune.report.predictions import prediction_table
 from gpuprune.units import (
@@ -46,7 +46,7 @@ def summary(
         parts += [] if unfinished else [_altogether(layers, markdown)]
     else:
         parts.append(_many_layers(layers, markdown))
-        parts += [] if unfinished else [analysis.advice_for_all(layers)]
+        parts += [] if unfinished else [conclusion(layers)]
         parts.append("Every cell: --format csv or json.")
         if is_model(layers) and not unfinished:
             parts += [layers_table(layers, markdown), totals_table(layers, markdown)]
@@ -86,6 +86,13 @@ def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def conclusion(layers: Mapping[Case, Sequence[Result]]) -> str:
+    """Say in a sentence or two what pruning gives one layer, several, or a model's."""
+    if len(layers) == 1:
+        return analysis.advice(next(iter(layers.values())))
+    return told(layers) if is_model(layers) else analysis.advice_for_all(layers)
+
+
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
     parts = [_title(results, markdown)]
     names = analysis.sparse_contenders(results)
@@ -101,7 +108,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 
 def _altogether(layers: dict[Case, list[Result]], markdown: bool) -> str:
     if is_model(layers):
-        return totals_table(layers, markdown)
+        return f"{totals_table(layers, markdown)}\n\n{told(layers)}".rstrip()
     return analysis.advice_for_all(layers)
 
 
@@ -134,7 +141,7 @@ def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
 
     notes = ["* fastest group at that rate"]
     if spread & set(found):
-        notes.append("~ samples spread over more than 10 %")
+        notes.append(NOISE)
     title = f"Speedup of {name} over dense ({'; '.join(notes)})"
     return f"{title}\n\n{_grid(found, cell, markdown)}"
 
@@ -174,14 +181,17 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
 def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """List layers that have one rate and one group size each."""
     names = analysis.sparse_contenders(one for results in layers.values() for one in results)
-    rows = []
+    rows, noisy = [], False
     for results in layers.values():
         times = {one.contender: median_s(one) for one in results}
         case, dense = results[0].case, times.get(BASELINE)
         cells = []
         for name in names:
             own = times.get(name)
-            cells.append(f"{format_seconds(own)} ({dense / own:.2f}x)" if own and dense else "")
+            mark = "~" if analysis.unsteady(results, name, BASELINE) else ""
+            noisy |= bool(mark)
+            gain = f"{format_seconds(own)} ({mark}{dense / own:.2f}x)" if own and dense else ""
+            cells.append(gain)
         rows.append(
             [
                 _name(case),
@@ -193,17 +203,21 @@ def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
             ]
         )
     headers = ["layer", "shape", "rate", "group", BASELINE, *names]
-    return table(headers, rows, markdown, left=[0])
+    title = f"Times, and speedups over dense ({NOISE})\n\n" if noisy else ""
+    return f"{title}{table(headers, rows, markdown, left=[0])}"
 
 
 def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """Give every layer a row: dense time, break-even rate a group size, and the best cell."""
     groups = sorted({one.case.group for results in layers.values() for one in results})
-    rows = []
+    rows, noisy = [], False
     for case, results in layers.items():
         best = analysis.best_speedups(results)
         evens = analysis.break_evens(best)
-        top = max(best.items(), key=lambda item: item[1], default=None)
+        shaky = analysis.unsteady(results)
+        top = max(analysis.steady(best, shaky).items(), key=lambda item: item[1], default=None)
+        mark = "~" if top and top[0] in shaky else ""
+        noisy |= bool(mark)
         times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
         rows.append(
             [
@@ -211,11 +225,12 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
                 case.shape,
                 format_seconds(median(times)) if times else "",
                 *(str(evens[group]) if group in evens else "" for group in groups),
-                f"{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",
+                f"{mark}{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",
             ]
         )
     headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
     title = "Break-even rate of each group size, by the fastest sparse product"
+    title += f" ({NOISE})" if noisy else ""
     return f"{title}\n\n{table(headers, rows, markdown, left=[0])}"
 
 

@@ -4,6 +4,7 @@ Format: https://huggingface.co/docs/transformers/big_models#sharded-checkpoints
 """
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _INDEX = "model.safetensors.index.json"
 _ENDING = ".safetensors.index.json"
 _INDEX_LIMIT = 2**23  # bytes, as of the header of one file
 _LISTED = 3
+_LONGEST_NAME = 255  # bytes, of a file on any system
 
 
 def stands_for(path: Path) -> bool:
@@ -87,10 +89,13 @@ def _weight_map(index: Path) -> dict[str, Path]:
         text = stream.read(_INDEX_LIMIT + 1)
         if len(text) > _INDEX_LIMIT:
             raise damaged(index, f"it is longer than {_INDEX_LIMIT} bytes")
-        weight_map = json.loads(text)["weight_map"]
+        content = json.loads(text)
+        weight_map = content.get("weight_map") if isinstance(content, dict) else None
         if not isinstance(weight_map, dict) or not weight_map:
-            raise damaged(index, "its weight_map is empty")
+            raise damaged(index, "it has no weight_map that says which file holds which tensor")
         for file in weight_map.values():
             if not isinstance(file, str) or Path(file).name != file:
                 raise damaged(index, f"it names {quote(file)}, which is no file beside it")
+            if len(os.fsencode(file)) > _LONGEST_NAME:
+                raise damaged(index, f"it names {quote(file)}, longer than any file's name")
     return {name: index.parent / file for name, file in weight_map.items()}

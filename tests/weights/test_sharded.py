@@ -85,6 +85,10 @@ def tear_the_index(folder):
     (folder / INDEX).write_bytes((folder / INDEX).read_bytes()[:40])
 
 
+def name_what_is_too_long(folder):
+    write_index(folder, {"a": "a" * 5000})
+
+
 def grow_the_index(folder):
     (folder / INDEX).write_bytes(b"{" + b" " * 2**23)
 
@@ -96,9 +100,10 @@ def grow_the_index(folder):
         (make_a_file_a_pipe, "names files that are not there"),
         (name_what_is_elsewhere, "names '../../etc/passwd', which is no file beside it"),
         (move_a_tensor, "'a.weight' is not in 'model-00002-of-00002.safetensors', as it says"),
-        (empty_the_map, "its weight_map is empty"),
-        (write_a_list, "its weight_map is empty"),
+        (empty_the_map, "it has no weight_map that says which file holds which tensor"),
+        (write_a_list, "it has no weight_map that says which file holds which tensor"),
         (write_numbers, "names '1', which is no file beside it"),
+        (name_what_is_too_long, "longer than any file's name"),
         (tear_the_index, "is no valid .json file"),
         (grow_the_index, "it is longer than 8388608 bytes"),
     ],
