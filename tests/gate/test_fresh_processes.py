@@ -14,6 +14,8 @@ import gpuprune
 from tests.conftest import json_rows
 from tests.gate.runs import SWEEP
 
+pytestmark = pytest.mark.slow  # every check starts processes of its own
+
 
 def test_record_and_check_in_fresh_processes(run, tmp_path):
     path = tmp_path / "baseline.json"
@@ -83,7 +85,6 @@ def test_an_interrupted_check_leaves_nothing_behind(recorded, tmp_path, number, 
     assert [path.name for path in tmp_path.iterdir()] == ["baseline.json"]
 
 
-@pytest.mark.slow
 def test_calibrate_says_what_the_runner_can_see(run):
     result = run("calibrate", "--runs", "2", *SWEEP)
     assert result.exit_code == 0, result.output

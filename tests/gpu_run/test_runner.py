@@ -11,6 +11,8 @@ import pytest
 from benchmarks.gpu_run.runner import JOURNAL, ROOT, Step, latest, output_files, run
 from gpuprune.errors import GpupruneError
 
+pytestmark = pytest.mark.slow  # it waits for limits of seconds
+
 MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3", "gpuprune": "0", "packages": {}}
 
 
