@@ -72,10 +72,10 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
     dense_s, best_s = (
         sum(times) for times in zip(*((d, min(d, s)) for d, s in both), strict=True)
     )
-    how = "pruned as they are" if rate is None else f"pruned to {rate:g}"
+    how = "as it is" if rate is None else f"pruned to {rate:g} in its fastest group size"
     return (
-        f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; "
-        f"{how}, each in its fastest group size or left dense where that is faster, "
+        f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; each "
+        f"{how}, or left dense where that is faster, "
         f"{format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
         + analysis.doubt(one for results in layers.values() for one in results)
     )
