@@ -139,7 +139,10 @@ def test_a_figure_that_cannot_be_drawn_is_told_and_the_rest_stays(tmp_path):
 
 def test_a_run_that_has_not_ended_says_so(tmp_path):
     path = write_run(tmp_path / "run.jsonl", is_finished=False)
-    assert "the run has not ended" in body(page.render(read([path])))
+    shown = body(page.render(read([path])))
+    assert "the run has not ended" in shown
+    assert "No advice: the run was stopped before its last case." in shown
+    assert "For this layer on this machine" not in shown
 
 
 @pytest.mark.parametrize("result", ["failed", "wrong", "skipped"])

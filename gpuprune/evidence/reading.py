@@ -61,7 +61,10 @@ def read(paths: Sequence[Path]) -> Evidence:
             trainings.append(Training(path=path, header=header, outcomes=tuple(outcomes)))
         else:
             run, results = session.parse(file)
-            benches.append(Bench(name="", path=path, run=run, results=tuple(results)))
+            has_ended = file.end is not None
+            benches.append(
+                Bench(name="", path=path, run=run, results=tuple(results), has_ended=has_ended)
+            )
     _require_one_contract(benches)
     return Evidence(
         benches=tuple(_named(benches)),

@@ -15,6 +15,7 @@ class Bench:
     path: Path
     run: Run
     results: tuple[Result, ...]
+    has_ended: bool = True  # or else it was stopped, or goes on
 
 
 @dataclass(frozen=True, kw_only=True)

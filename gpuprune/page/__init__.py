@@ -58,7 +58,8 @@ def _title(evidence: Evidence) -> str:
 
 def _advice(benches: Iterable[Bench]) -> Iterator[tuple[str, str]]:
     for bench in benches:
-        if text := report.conclusion(analysis.by_layer(bench.results)):
+        text = report.conclusion(analysis.by_layer(bench.results)) if bench.has_ended else ""
+        if text:
             yield bench.name, text
 
 
@@ -84,7 +85,7 @@ def _drawn(name: str, figure: Figure, into: dict[str, Specification]) -> Section
 
 
 def _section(bench: Bench) -> Section:
-    text = report.summary(bench.run, bench.results, markdown=True)
+    text = report.summary(bench.run, bench.results, markdown=True, unfinished=not bench.has_ended)
     return Section(title=bench.name, tables=(("", _html(text)),))
 
 
