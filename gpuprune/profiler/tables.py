@@ -73,10 +73,7 @@ def launch_row(launch: Launch, predicted: Predicted) -> Row:
     found = predicted.get((launch.contender, launch.case))
     return {
         **as_json(launch.profile),
-        "rows": launch.case.rows,
-        "cols": launch.case.cols,
-        "batch": launch.case.batch,
-        "dtype": launch.case.dtype,
+        **launch.case.setting(),
         "rate": launch.case.rate,
         "group": launch.case.group,
         "contender": launch.contender,

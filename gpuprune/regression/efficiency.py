@@ -15,9 +15,9 @@ Row = dict[str, Any]
 
 _MOST_FILE_BYTES = 64 << 20
 _HINT = "give what `gpuprune profile --format json` prints"
-_LAYER = ("rows", "cols", "batch", "dtype", "rate", "group")
+_CASE = ("weights", "rows", "cols", "batch", "dtype", "orientation", "score", "rate", "group")
 # What a baseline keeps of a row; two rows that agree in all but the figure are compared.
-_KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_LAYER)
+_KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_CASE)
 FIGURE = "gld_efficiency_pct"
 
 
@@ -36,7 +36,7 @@ def read_profile(path: Path) -> list[Row]:
 def checked(row: Mapping[str, Any]) -> Row:
     """Return what a baseline keeps of a row; raises KeyError, TypeError, ValueError."""
     found = {name: row[name] for name in (*_KEPT, FIGURE)}
-    figure, names = found[FIGURE], _KEPT[: -len(_LAYER)]
+    figure, names = found[FIGURE], _KEPT[: -len(_CASE)]
     if not all(found[name] is None or isinstance(found[name], str) for name in names):
         raise ValueError("a name is no text")
     if found["rate"] is not None and case_fault(_case(found)):
@@ -126,4 +126,4 @@ def _judge(
 
 
 def _case(row: Mapping[str, Any]) -> Case:
-    return Case(**{name: row[name] for name in _LAYER})
+    return Case(**{name: row[name] for name in _CASE if row[name] is not None})

@@ -46,6 +46,27 @@ def test_a_baseline_without_profile_figures_cannot_judge_any(run, recorded, tmp_
     refused(run(*command), 4, "--profile")
 
 
+def test_tensors_of_one_shape_and_both_orientations_are_told_apart(run, measured, tmp_path):
+    def row(percent, weights, orientation="row"):
+        return json.dumps({
+            "predicted": True, "weights": weights, "rows": 256, "cols": 256, "batch": 9,
+            "dtype": "float32", "orientation": orientation, "rate": 0.9, "group": 8,
+            "mapping": "warp_row", "gld_efficiency_pct": percent,
+        })  # fmt: skip
+
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text("\n".join([row(90, "m::a"), row(70, "m::b"), row(50, "m::b", "column")]))
+    now.write_text("\n".join([row(80, "m::a"), row(70, "m::b"), row(60, "m::b", "column")]))
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile", now]
+    result = run(*command, "--format", "json")
+    assert [(one["verdict"], one["change"]) for one in json_rows(result)] == [
+        ("SLOW", -0.1),
+        ("SAME", 0.0),
+        ("FAST", 0.1),
+    ]
+
+
 def test_what_profile_predicts_can_be_recorded_and_checked(run, measured, tmp_path):
     profile, baseline = tmp_path / "profile.jsonl", tmp_path / "baseline.json"
     options = ["--shape", "64x64x5", "--rates", "0.9", "--groups", "1,8", "--format", "json"]

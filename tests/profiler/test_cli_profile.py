@@ -571,6 +571,7 @@ def test_live_kernels_in_json_carry_their_case_and_the_prediction(run, gpu):
         "group": 1,
         "mapping": "row_major",
     }
+    assert (rows[1]["weights"], rows[1]["orientation"], rows[1]["score"]) == (None, "row", "rms")
     assert rows[1]["gld_efficiency_pct"] == 51.0
     assert rows[1]["coverage_pct"] == 98.75
     assert 0 < rows[1]["predicted_pct"] <= 100
