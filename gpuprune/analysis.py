@@ -155,6 +155,8 @@ def advice(results: Sequence[Result]) -> str:
     best = best_speedups(results)
     if not best:
         return "No sparse product was measured beside a dense one, so there is no advice."
+    if all(case.as_is for case in best):
+        return _advice_as_it_is(results) + doubt(results)
     found = break_evens(best)
     reached = {group: at.rate for group, at in found.items() if at.rate is not None}
     if not reached:
@@ -229,6 +231,18 @@ def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
 def name_groups(group: int) -> str:
     """Name a group size in a sentence."""
     return "single weights" if group == 1 else f"groups of {group}"
+
+
+def _advice_as_it_is(results: Sequence[Result]) -> str:
+    """Say what to do with a layer that was pruned elsewhere, and has one rate and group size."""
+    best = {
+        name: max(found.values())
+        for name in sparse_contenders(results)
+        if (found := speedups(results, name))
+    }
+    name, speedup = max(best.items(), key=lambda item: item[1])
+    choice = f"multiply it by {name}" if speedup > 1 else f"stay dense; the nearest was {name}"
+    return f"For this layer as it is, on this machine: {choice}, {speedup:.2f}x as fast as dense."
 
 
 def _choose(reached: dict[int, float]) -> int:

@@ -122,6 +122,18 @@ def test_advice_is_to_stay_dense_where_nothing_breaks_even():
     )
 
 
+@pytest.mark.parametrize(
+    ("seconds", "choice"),
+    [(0.5, "multiply it by row_group, 2.00x"), (1.25, "stay dense; the nearest was csr, 0.83x")],
+)
+def test_a_layer_pruned_elsewhere_is_not_told_to_be_pruned(seconds, choice):
+    results = sweep({8: {0.9: 1 / 1.2}}, row_group=seconds)
+    results = [replace(one, case=replace(one.case, as_is=True)) for one in results]
+    assert advice(results) == (
+        f"For this layer as it is, on this machine: {choice} as fast as dense."
+    )
+
+
 def test_what_is_noise_is_no_headline_and_is_doubted():
     results = sweep({1: {0.8: 1.2, 0.9: 1.5}, 8: {0.8: 1.1, 0.9: 1.4}})
 

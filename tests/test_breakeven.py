@@ -34,6 +34,17 @@ Break-even rates, from which on sparse is faster, and speedups at 0.90
     ]
 
 
+def test_the_title_promises_no_speedups_where_the_rate_of_the_paper_was_not_measured():
+    results = made_results({1: {0.8: 0.5, 0.95: 1.5}})
+    (text,) = break_even_tables(results, ["csr"], markdown=False)
+    assert text.startswith("Break-even rates, from which on sparse is faster\n")
+
+
+def test_a_layer_that_was_pruned_elsewhere_breaks_even_at_no_rate():
+    results = made_results({8: {0.9: 1.5}}, as_is=True)
+    assert break_even_tables(results, ["csr"], markdown=False) == []
+
+
 def test_many_stand_in_a_table_for_each_dense_product_and_one_of_speedups():
     sparse = ["csr", "row_group", "mkl"]
     found = break_even_tables(results_of(*sparse, dense=DENSE), sparse, markdown=False)

@@ -37,18 +37,20 @@ def test_a_run_is_named_by_its_device(tmp_path):
         ({}, {"node": "there"}, ["here", "there"]),
         ({"threads": 1}, {"threads": 2}, ["1 thread", "2 threads"]),
         ({}, {"configuration": {"orientation": "column"}}, ["row groups", "column groups"]),
-        ({}, {"started": "2026-01-02"}, ["2026-01-01", "2026-01-02"]),
+        ({}, {"started": "2026-01-02"}, ["0.jsonl", "1.jsonl"]),
+        ({}, {}, ["0.jsonl", "1.jsonl"]),
     ],
 )
 def test_runs_are_named_by_what_tells_them_apart(tmp_path, first, second, told):
     assert names(tmp_path, made_run(**first), made_run(**second)) == told
 
 
-def test_runs_that_differ_in_nothing_are_named_by_their_files(tmp_path):
-    assert names(tmp_path, made_run(), made_run()) == [
-        str(tmp_path / "0.jsonl"),
-        str(tmp_path / "1.jsonl"),
-    ]
+def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    paths = [tmp_path / folder / "run.jsonl" for folder in ("old", "new")]
+    for path in paths:
+        path.parent.mkdir()
+        write_run(path)
+    assert [bench.name for bench in read(paths).benches] == [str(path) for path in paths]
 
 
 def test_timing_contracts_are_not_mixed(tmp_path):

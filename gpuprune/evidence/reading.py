@@ -13,20 +13,21 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence.efficiencies import holds_profile, read_efficiencies
 from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training, layer_name
 from gpuprune.evidence.soundness import require_sound_training
-from gpuprune.records import Case, Run
+from gpuprune.records import Case
 from gpuprune.storage import read as read_run
 
 _MOST_NAMES = 8  # of layers, told in a hint
 # What tells two runs apart, in the order in which a reader looks for it.
-_FACTS: tuple[Callable[[Run], Any], ...] = (
-    lambda run: run.environment["device_name"],
-    lambda run: str(run.environment["node"]),
-    lambda run: _threads(run.environment.get("threads")),
-    lambda run: str(run.configuration.get("dtype")),
-    lambda run: f"{run.configuration.get('orientation')} groups",
-    lambda run: f"scored by {run.configuration.get('score')}",
-    lambda run: f"gpuprune {run.version}",
-    lambda run: run.started,
+_FACTS: tuple[Callable[[Bench], Any], ...] = (
+    lambda one: one.run.environment["device_name"],
+    lambda one: str(one.run.environment["node"]),
+    lambda one: _threads(one.run.environment.get("threads")),
+    lambda one: str(one.run.configuration.get("dtype")),
+    lambda one: f"{one.run.configuration.get('orientation')} groups",
+    lambda one: f"scored by {one.run.configuration.get('score')}",
+    lambda one: f"gpuprune {one.run.version}",
+    lambda one: one.path.name,
+    lambda one: str(one.path),
 )
 
 
@@ -128,18 +129,14 @@ def _threads(count: int | None) -> str | None:
 
 
 def _named(benches: Sequence[Bench]) -> list[Bench]:
-    """Name each run by the facts that tell it from the others; by its file where none do."""
-    told = [fact for fact in _FACTS if len({fact(one.run) for one in benches}) > 1]
+    """Name each run by the facts that tell it from the others; one alone by its device."""
+    told = [fact for fact in _FACTS if len({fact(one) for one in benches}) > 1] or [_FACTS[0]]
     names: list[str] = []
     for count in range(1, len(told) + 1):
         names = [
-            ", ".join(str(value) for fact in told[:count] if (value := fact(one.run)) is not None)
+            ", ".join(str(value) for fact in told[:count] if (value := fact(one)) is not None)
             for one in benches
         ]
         if len(set(names)) == len(names):
             break
-    if len(benches) == 1:
-        names = [str(_FACTS[0](benches[0].run))]
-    elif len(set(names)) < len(benches):
-        names = [str(one.path) for one in benches]
     return [replace(one, name=name) for one, name in zip(benches, names, strict=True)]

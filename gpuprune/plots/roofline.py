@@ -12,6 +12,7 @@ from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import PANEL_WIDTH, Theme, log_scale
 from gpuprune.records import Result
 from gpuprune.roofline import fewest_bytes, operations
+from gpuprune.units import format_bytes
 
 _GIGA = 1e9
 _HEIGHT = 280
@@ -126,13 +127,14 @@ def _with_headroom(rates: Sequence[float]) -> list[float]:
 def _roofs(bench: Bench, span: Sequence[float]) -> Iterator[Row]:
     calibration = bench.run.calibration
     rate = calibration.memory_bytes_per_s
+    memory = f"{format_bytes(rate)}/s"
     low, high = span
     for precision, peak in calibration.flops_per_s.items():
         ridge = min(max(peak / rate, low), high)
         for intensity in dict.fromkeys((low, ridge, high)):
             yield {
                 "run": labels.shorten(bench.name),
-                "roof": f"{precision}: {peak / _GIGA:.0f} GFLOP/s, memory {rate / _GIGA:.0f} GB/s",
+                "roof": f"{precision}: {peak / _GIGA:.0f} GFLOP/s, memory {memory}",
                 "intensity": intensity,
                 "gflops": min(peak, rate * intensity) / _GIGA,
                 "is_named": intensity == high,

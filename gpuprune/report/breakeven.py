@@ -25,8 +25,10 @@ def break_even_tables(
     """Give each group size a row: break-even rates first, then speedups at the paper's rate.
 
     They stand in one table where they fit, or else in one for each dense product and one of the
-    speedups.
+    speedups. A layer that was pruned elsewhere has one rate, and none to break even at.
     """
+    if all(one.case.as_is for one in results):
+        return []
     evens = _evens(results, names)
     told = _at_paper_rate(results, names)
     if not any([*evens.values(), told]):
@@ -45,7 +47,7 @@ def break_even_tables(
     joint += [(f"{name} at {PAPER_RATE:.2f}", cells) for name, cells in told]
     even = "Break-even rates, from which on sparse is faster"
     if len(joint) <= _MOST_COLUMNS:
-        title = f"{even}, and speedups at {PAPER_RATE:.2f}"
+        title = f"{even}, and speedups at {PAPER_RATE:.2f}" if told else even
         return [_table(title, groups, joint, markdown)]
     parts = [
         _table(f"{even} than {over}", groups, columns, markdown) for over, columns in evens.items()
