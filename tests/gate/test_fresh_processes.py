@@ -74,6 +74,7 @@ def test_an_interrupted_check_leaves_nothing_behind(recorded, tmp_path, number, 
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # even if these run under nohup
     )  # fmt: skip
     assert process.stderr is not None
     assert process.stderr.readline().startswith("Run 1 of 99")
