@@ -424,9 +424,17 @@ def test_file_without_a_kernel_is_a_warning_beside_one_with(run, nvprof_file, tm
     assert hint.startswith("Hint: capture it again: ncu")
 
 
-def test_file_that_is_not_there_is_refused_before_any_other_is_shown(run, nvprof_file, tmp_path):
-    result = run("profile", "--from", nvprof_file, "--from", "nothere.csv")
-    assert_refused(result, "Error: there is no file nothere.csv\n")
+@pytest.mark.parametrize("missing_first", [True, False])
+def test_file_that_is_not_there_costs_no_other_its_kernels(run, nvprof_file, missing_first):
+    paths = ["nothere.csv", nvprof_file] if missing_first else [nvprof_file, "nothere.csv"]
+    result = run("profile", *(word for path in paths for word in ("--from", path)))
+    assert result.exit_code == 0
+    assert "csrmm" in result.stdout
+    assert result.stderr.startswith("Warning: there is no file nothere.csv\nHint: ")
+
+
+def test_file_that_cannot_be_read_alone_is_refused(run, tmp_path):
+    assert_refused(run("profile", "--from", "nothere.csv"), "Error: there is no file nothere.csv\n")
     loop = tmp_path / "loop.csv"
     loop.symlink_to(loop)
     assert_refused(run("profile", "--from", loop), f"{loop} cannot be read: Too many levels")
