@@ -534,3 +534,15 @@ def test_names_that_would_run_or_break_are_shown_as_text(run, tmp_path):
             assert "\n::error::" not in result.stdout
         else:
             assert "'=cmd" in result.stdout
+
+
+def test_what_a_torn_run_lost_is_told_even_when_quiet(run, tmp_path):
+    path = tmp_path / "run.jsonl"
+    command = ["bench", *SMALL, "--output", path]
+    assert run(*command).exit_code == 0
+    path.write_bytes(path.read_bytes()[:3000])
+    torn = f"Warning: {path}: the last line is incomplete or damaged and is left out ("
+    said = run("report", path, "-o", tmp_path / "page.html", "-q").stderr
+    assert said.replace("\n", " ").startswith(torn)
+    said = run(*command, "--resume", "-q").stderr
+    assert said.replace("\n", " ").startswith(torn)

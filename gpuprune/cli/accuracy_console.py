@@ -14,7 +14,7 @@ from gpuprune.accuracy.experiment import Session
 from gpuprune.accuracy.records import Outcome
 from gpuprune.accuracy.runner import Progress as Event
 from gpuprune.cli import accuracy_table, terminal
-from gpuprune.cli.console import note
+from gpuprune.cli.console import note, warn
 from gpuprune.units import format_minutes, format_percent
 
 
@@ -37,8 +37,10 @@ class AccuracyConsole:
         )
 
     def __enter__(self) -> Self:
-        for line in (self._opening(), self._session.warning, *self._session.settings.shortened()):
+        for line in (self._opening(), *self._session.settings.shortened()):
             note(line, quiet=self._quiet)
+        if self._session.warning:
+            warn(self._session.warning)
         for one in self._session.outcomes:
             self._stream(one)
         self._progress.start()

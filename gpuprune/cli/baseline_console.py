@@ -162,7 +162,7 @@ def _measured(
         if not force:
             fresh.require_undisturbed(results)
 
-    found = loaded(run_files, say)
+    found = loaded(run_files)
     gate.require_alike(found)
     for _, results in found:
         require(results)

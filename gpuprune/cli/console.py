@@ -40,7 +40,8 @@ class Console:
 
     def __enter__(self) -> Self:
         note(self._opening(), quiet=self._quiet)
-        note(self._session.warning, quiet=self._quiet)
+        if self._session.warning:
+            warn(self._session.warning)
         self._stream(self._session.results)
         self._progress.start()
         self._task = self._progress.add_task("warming up", total=self._total)
@@ -144,6 +145,11 @@ def note(text: str | None, *, quiet: bool) -> None:
     """Say something on stderr."""
     if text and not quiet:
         terminal.show(text, err=True)
+
+
+def warn(text: str) -> None:
+    """Say on stderr what the user has to know even with --quiet."""
+    terminal.show(f"Warning: {text}", err=True)
 
 
 def show_plan(job: Job, output_format: report.Format) -> None:

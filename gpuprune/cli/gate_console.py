@@ -14,7 +14,7 @@ import click
 from gpuprune import config as configuration
 from gpuprune import fresh, gate, plan, report, verdicts
 from gpuprune.cli import explained, terminal
-from gpuprune.cli.console import note
+from gpuprune.cli.console import note, warn
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.fresh import HEAD, Measured, Say, Side
@@ -69,7 +69,7 @@ def check_baseline(
     if baseline.arm.runs < FEWEST_RUNS["baseline"]:
         runs_there = format_count(baseline.arm.runs, "run")
         say(f"Warning: the baseline has {runs_there}; five tell noise from change.")
-    if found := loaded(run_files, say):
+    if found := loaded(run_files):
         return gate.against_baseline(baseline, found, floor=floor)
     if runs == 0:
         return gate.without_times(baseline)
@@ -184,11 +184,11 @@ def warn_of_unsure(comparison: Comparison, say: Say, *, measured: bool) -> None:
     say(f"Warning: {format_count(len(unsure), 'verdict')} {be} unsure{settle}.")
 
 
-def loaded(paths: Sequence[Path], say: Say) -> list[Measured]:
+def loaded(paths: Sequence[Path]) -> list[Measured]:
     """Read run files; their warnings go to stderr."""
     found, warnings = fresh.load_runs(paths)
     for warning in warnings:
-        say(warning)
+        warn(warning)
     return found
 
 

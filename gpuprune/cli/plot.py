@@ -51,7 +51,7 @@ def plot(
     plots.check(output)
     found = evidence.read(runs)
     for warning in found.warnings:
-        console.note(f"Warning: {warning}", quiet=quiet)
+        console.warn(warning)
     if layer is not None:
         found = evidence.only_layers(found, layer)
     name = figure or plots.default_figure(found)

@@ -33,5 +33,5 @@ def report(runs: tuple[Path, ...], output: Path, quiet: bool) -> None:
     plots.check(output, suffixes=(".html",))
     found = evidence.read(runs)
     for warning in found.warnings:
-        console.note(f"Warning: {warning}", quiet=quiet)
+        console.warn(warning)
     page.write(found, output)

@@ -58,8 +58,10 @@ def tradeoff(
             raise GpupruneError(f"{figure} is an input, too", hint="give the figure another name")
     run, results, bench_warning = session.load(bench)
     header, outcomes, accuracy_warning = experiment.load(accuracy)
-    for warning in (bench_warning, accuracy_warning, *accuracy_table.rates_missed(outcomes)):
-        console.note(warning, quiet=quiet)
+    for warning in filter(None, (bench_warning, accuracy_warning)):
+        console.warn(warning)
+    for missed in accuracy_table.rates_missed(outcomes):
+        console.note(missed, quiet=quiet)
     found = points(results, header, outcomes)
     if common_seeds(outcomes) != {one.seed for one in outcomes}:
         console.note(
