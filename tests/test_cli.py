@@ -63,6 +63,8 @@ Share of the roofline that csr reaches
   0.40   55 %   55 %
   0.90   69 %   69 %
 
+Variant of csr: Numba.
+
 Predicted and measured times at 0.9 (tuning: what reaching the prediction would win; \
 any kernel: the most that one could win, by the roofline)
 
