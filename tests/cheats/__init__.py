@@ -173,6 +173,23 @@ def complex_product(problem, backend):
     return [Prepared(multiply=lambda: problem.weights @ problem.activations + 1j)]
 
 
+def call_that_changes_the_weights(problem, backend):
+    """Multiply honestly, and spoil the weights in what a user would write."""
+
+    def call():
+        product = problem.weights @ problem.activations
+        problem.weights[0] = 0
+        return product
+
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, call=call)]
+
+
+def call_that_gives_zeros(problem, backend):
+    """Multiply honestly, and do nothing in what a user would write."""
+    zeros = backend.xp.zeros((problem.case.rows, problem.case.batch), problem.weights.dtype)
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, call=lambda: zeros)]
+
+
 CHEATS = [
     stale_result,
     product_made_in_prepare,
@@ -192,3 +209,5 @@ CHEATS = [
     weights_changed_late,
     complex_product,
 ]
+
+CALL_CHEATS = [call_that_changes_the_weights, call_that_gives_zeros]  # in their call alone
