@@ -144,6 +144,9 @@ def _enter(
         works = [one for one, _ in right]
         cold = contract.cache == "cold"
         best = stopwatch.run(lambda: timing.fastest(works, backend, cold=cold, renew=trial.vary))
+        if len(works) > 1 and trial.restore():  # one alone was not called again
+            entry.reject("wrong", CHANGED)
+            return entry
         entry.prepared, error = right[best]
         entry.result = replace(
             result,
@@ -154,6 +157,7 @@ def _enter(
             error=error,
         )
     except NotApplicable as why:
+        trial.restore()
         entry.reject("skipped", str(why))
     except timing.FAILURES as error:
         trial.restore()
@@ -193,6 +197,7 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     try:
         error, wrong = verify(entry.prepared, trial, backend, AFTER)
     except timing.FAILURES as failure:
+        trial.restore()
         entry.reject("failed", f"after timing: {_told(failure)}")
         return
     if wrong:

@@ -199,6 +199,34 @@ def test_a_contender_that_declines_is_skipped_with_its_reason(fake):
     assert (found.status, found.reason, found.timing) == ("skipped", "it has no such format", None)
 
 
+@pytest.mark.parametrize("failure", [NotApplicable("no"), ValueError("no")], ids=repr)
+def test_who_changes_the_weights_and_then_declines_or_breaks_spoils_nobody(fake, failure):
+    def spoils(problem, backend):
+        problem.weights[...] = 1
+        raise failure
+
+    found = measure(fake, spoils=spoils, honest=honest)
+    assert found["dense"].status == found["honest"].status == "ok"
+
+
+def test_who_changes_the_weights_and_breaks_after_timing_spoils_nobody(fake):
+    def spoils(problem, backend):
+        calls = []
+
+        def multiply():
+            calls.append(1)
+            if len(calls) > 5:  # a check, a warm-up and three samples
+                problem.weights[...] = 1
+                raise RuntimeError("no more")
+            return problem.weights @ problem.activations
+
+        return [Prepared(multiply=multiply)]
+
+    found = measure(fake, spoils=spoils, honest=honest)
+    assert found["spoils"].reason == "after timing: RuntimeError: no more"
+    assert found["dense"].status == found["honest"].status == "ok"
+
+
 def test_a_contender_that_breaks_is_failed_and_the_others_go_on(fake):
     def breaks(problem, backend):
         raise MemoryError("no room")

@@ -168,6 +168,12 @@ def weights_changed_late(problem, backend):
     return [Prepared(multiply=multiply)]
 
 
+def weights_changed_while_variants_are_tried(problem, backend):
+    """Spoil the weights for the others between the check and the time, where two are tried."""
+    (late,) = weights_changed_late(problem, backend)
+    return [late, late]
+
+
 def complex_product(problem, backend):
     """Hide something in the imaginary part."""
     return [Prepared(multiply=lambda: problem.weights @ problem.activations + 1j)]
@@ -207,6 +213,7 @@ CHEATS = [
     right_when_it_is_checked,
     remembered_by_what_a_roll_keeps,
     weights_changed_late,
+    weights_changed_while_variants_are_tried,
     complex_product,
 ]
 
