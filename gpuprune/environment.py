@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 _WATCH_S = 0.2
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 
 PACKAGES = (
     "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl", "mkl",
@@ -107,17 +108,22 @@ def memory_bytes() -> int | None:
     return pages * size if pages and size else None
 
 
-def free_memory_bytes() -> int:
+def free_memory_bytes(control_group: Path = _CONTROL_GROUP) -> int:
     """Return the memory that can be allocated without swapping; half of all where it is unknown.
 
-    A container's limit (cgroup v2) counts where it is the lower one.
+    A container's limit (cgroup v2) counts where it is the lower one; what its memory holds of
+    files that nobody has read lately is given back before anything is swapped.
     """
     free = next(
         (int(line.split()[1]) * 1024 for line in _lines("/proc/meminfo") if "Available" in line),
         (memory_bytes() or 4 << 30) // 2,
     )
-    limit, used = (_cgroup(name) for name in ("memory.max", "memory.current"))
-    return free if limit is None or used is None else min(free, max(limit - used, 0))
+    limit, used = (_count(control_group / name) for name in ("memory.max", "memory.current"))
+    if limit is None or used is None:
+        return free
+    stat = _lines(str(control_group / "memory.stat"))
+    files = (int(line.split()[1]) for line in stat if line.startswith("inactive_file "))
+    return min(free, max(limit - used + next(files, 0), 0))
 
 
 def _caches() -> dict[str, int]:
@@ -138,8 +144,8 @@ def _idle_seconds() -> float | None:
     return (int(fields[4]) + int(fields[5])) / os.sysconf("SC_CLK_TCK")
 
 
-def _cgroup(name: str) -> int | None:
-    text = next(iter(_lines(f"/sys/fs/cgroup/{name}")), "")
+def _count(path: Path) -> int | None:
+    text = next(iter(_lines(str(path))), "")
     return int(text) if text.isdigit() else None
 
 

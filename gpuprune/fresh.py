@@ -180,7 +180,7 @@ def _is_same_run(one: Measured, other: Measured) -> bool:
         for _, results in (one, other)
     ]
     both = samples[0].keys() & samples[1].keys()
-    return all(samples[0][cell] == samples[1][cell] for cell in both)
+    return bool(both) and all(samples[0][cell] == samples[1][cell] for cell in both)
 
 
 def _busy_warning(run: Run) -> str | None:

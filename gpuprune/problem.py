@@ -263,11 +263,13 @@ def _normal(
 
 
 def _fingerprint(*matrices: Array) -> tuple[bytes, ...]:
-    """Sum the bits of matrices along both axes: whatever moves or changes shows in one of them."""
+    """Sum the bits of matrices along both axes.
+
+    What moves or changes shows in one of the sums, unless values trade places so that all stay.
+    """
     sums = []
     for matrix in matrices:
-        rows, cols = matrix.shape
-        width = 8 if cols * matrix.itemsize % 8 == 0 else matrix.itemsize
-        words = matrix.reshape(rows, cols).view(f"u{width}")  # (rows, words of a row)
+        width = 8 if matrix.shape[1] * matrix.itemsize % 8 == 0 else matrix.itemsize
+        words = matrix.view(f"u{width}")  # (rows, words of a row)
         sums += [words.sum(axis=axis, dtype="u8").tobytes() for axis in (0, 1)]
     return tuple(sums)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
 
 from gpuprune.errors import GpupruneError
 
@@ -32,22 +32,10 @@ def run_watched(
     `stall_s` seconds, or this is interrupted, the program ends with its whole process group.
     Raises GpupruneError where it cannot start.
     """
-    with output.open("wb") as file:
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise GpupruneError(
-                f"cannot start {argv[0]!r}: {error.strerror}",
-                hint="give the path of a program that runs on this machine",
-            ) from None
+    process = None
     try:
+        with output.open("wb") as file, holding_signals():
+            process = _start(argv, file, environment)
         last = time.monotonic()
         while process.poll() is None:
             with suppress(subprocess.TimeoutExpired):
@@ -58,8 +46,9 @@ def run_watched(
                 return None
         return process.returncode
     finally:
-        end_group(process)
-        has_moved()
+        if process is not None:
+            end_group(process)
+            has_moved()
 
 
 @contextmanager
@@ -110,6 +99,25 @@ def end_group(process: subprocess.Popen[Any]) -> None:
             process.wait(_GRACE_S)
             if not _group_lives(process.pid):
                 return
+
+
+def _start(
+    argv: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise GpupruneError(
+            f"cannot start {argv[0]!r}: {error.strerror}",
+            hint="give the path of a program that runs on this machine",
+        ) from None
 
 
 def _group_lives(group: int) -> bool:

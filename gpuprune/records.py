@@ -63,7 +63,7 @@ class Contract:
     precision: float = 0.005  # relative standard error at which sampling stops
     budget_s: float = 1.0  # seconds for all contenders of one case
     call_samples: int = 3  # of what a user of the library would write
-    clock_floor: float = 0.75  # samples below this share of the median SM clock are discarded
+    clock_floor: float = 0.75  # of a contender's median SM clock: samples below are discarded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from gpuprune import timing
@@ -21,7 +22,7 @@ from gpuprune.problem import (
 from gpuprune.records import Calibration, Case, Contract, Result, Status, Timing
 from gpuprune.reference import Variation
 from gpuprune.roofline import predict, roofline
-from gpuprune.verification import judge, verify
+from gpuprune.verification import CHANGED, judge, verify
 
 
 @dataclass
@@ -143,6 +144,9 @@ def _enter(
         works = [one for one, _ in right]
         cold = contract.cache == "cold"
         best = stopwatch.run(lambda: timing.fastest(works, backend, cold=cold, renew=trial.vary))
+        if len(works) > 1 and trial.restore():  # one alone was not called again
+            entry.reject("wrong", CHANGED)
+            return entry
         entry.prepared, error = right[best]
         entry.result = replace(
             result,
@@ -153,10 +157,11 @@ def _enter(
             error=error,
         )
     except NotApplicable as why:
+        trial.restore()
         entry.reject("skipped", str(why))
     except timing.FAILURES as error:
         trial.restore()
-        entry.reject("failed", f"{type(error).__name__}: {error}")
+        entry.reject("failed", _told(error))
     return entry
 
 
@@ -192,7 +197,8 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     try:
         error, wrong = verify(entry.prepared, trial, backend, AFTER)
     except timing.FAILURES as failure:
-        entry.reject("failed", f"after timing: {type(failure).__name__}: {failure}")
+        trial.restore()
+        entry.reject("failed", f"after timing: {_told(failure)}")
         return
     if wrong:
         entry.reject("wrong", f"after timing: {wrong}")
@@ -222,10 +228,17 @@ class _Watch:
         prepared = self.entries[name].prepared
         if prepared is None:
             return
+        try:
+            self.check_alone(prepared, product)
+        except timing.Wrong:
+            if self.trial.restore():
+                raise _Tampered from None
+            raise
+
+    def check_alone(self, prepared: Prepared, product: Array) -> None:
+        """Raise Wrong for what is not right, where nobody else has multiplied meanwhile."""
         _, wrong = judge(product, prepared, self.trial, self.backend, BEFORE, self.variation)
         if wrong:
-            if self.trial.restore():
-                raise _Tampered
             raise timing.Wrong(wrong)
 
 
@@ -256,23 +269,20 @@ def _keep(
     contract: Contract,
 ) -> None:
     """Turn what was timed, or why it was not, into the result of a contender."""
-    try:
-        if isinstance(taken, BaseException):
-            raise taken
-        if entry.prepared is not None:
-            taken = _with_call(taken, entry.prepared, watch, contract)
-    except timing.HostBound as why:
-        entry.reject("host_bound", str(why))
-    except timing.Wrong as why:
-        entry.reject("wrong", f"while timed: {why}")
-    except timing.FAILURES as failure:
-        entry.reject("failed", f"while timed: {type(failure).__name__}: {failure}")
-    else:
+    if isinstance(taken, timing.HostBound):
+        entry.reject("host_bound", str(taken))
+    elif isinstance(taken, timing.Wrong):
+        entry.reject("wrong", f"while timed: {taken}")
+    elif isinstance(taken, BaseException):
+        entry.reject("failed", f"while timed: {_told(taken)}")
+    elif entry.prepared is not None:
+        call_samples_s, wrong = _time_call(entry.prepared, watch, contract)
+        reasons = [disturbance or entry.result.reason, wrong and f"call: {wrong}"]
         entry.result = replace(
             entry.result,
             status="disturbed" if disturbance else "ok",
-            reason=disturbance or entry.result.reason,
-            timing=taken,
+            reason="; ".join(filter(None, reasons)) or None,
+            timing=replace(taken, call_samples_s=call_samples_s),
         )
 
 
@@ -283,18 +293,30 @@ def _blame(entries: Iterable[_Entry], trial: Trial) -> None:
         with suppress(*timing.FAILURES):
             prepared.multiply()
         if trial.restore():
-            entry.reject("wrong", "it changed the weights it was given")
+            entry.reject("wrong", CHANGED)
     if all(entry.prepared is not None for entry, _ in timed):
         for entry, _ in timed:
             entry.reject("failed", "somebody changed the weights while all were timed")
 
 
-def _with_call(taken: Timing, prepared: Prepared, watch: _Watch, contract: Contract) -> Timing:
+def _time_call(
+    prepared: Prepared, watch: _Watch, contract: Contract
+) -> tuple[tuple[float, ...], str | None]:
+    """Time what a user would write; return its samples, or what is wrong with it and none."""
     if prepared.call is None:
-        return taken
+        return (), None
     call = replace(prepared, multiply=prepared.call)
-    samples = timing.measure_call(call, watch.backend, contract, watch.renew)
-    return replace(taken, call_samples_s=samples)
+    check = partial(watch.check_alone, prepared)
+    try:
+        samples = timing.measure_call(call, watch.backend, contract, watch.renew, check)
+        wrong = None
+    except timing.Wrong as why:
+        samples, wrong = (), str(why)
+    except timing.FAILURES as failure:
+        samples, wrong = (), _told(failure)
+    if watch.trial.restore():
+        return (), CHANGED
+    return samples, wrong
 
 
 def _with_model(
@@ -313,3 +335,7 @@ def _with_model(
         bound=own.bound if own else None,
         roofline_s=least.seconds if least else None,
     )
+
+
+def _told(failure: BaseException) -> str:
+    return f"{type(failure).__name__}: {failure}"

@@ -30,7 +30,7 @@ class HostBound(Exception):
     """The device waits for the host however long it is held up: it has no time of its own."""
 
 
-def accepted(name: str, product: Array) -> None:
+def accepted(*_what: object) -> None:
     """Find nothing wrong with a product."""
 
 
@@ -92,15 +92,25 @@ def measure(
 
 
 def measure_call(
-    work: Timeable, backend: Backend, contract: Contract, renew: Callable[[], object] = unchanged
+    work: Timeable,
+    backend: Backend,
+    contract: Contract,
+    renew: Callable[[], object] = unchanged,
+    check: Callable[[Array], None] = accepted,
 ) -> tuple[float, ...]:
-    """Time what a user of a library would write, host overhead included; in seconds."""
-    work.multiply()
+    """Time what a user of a library would write, host overhead included; in seconds.
+
+    `renew` and `check` as for `measure`; raises Wrong, or what the call raised.
+    """
     cold = contract.cache == "cold"
-    return tuple(
-        backend.sample_call(work, cold=cold, renew=renew).seconds
-        for _ in range(contract.call_samples)
-    )
+
+    def take() -> float:  # and drop the product: the next call finds its memory free again
+        sample = backend.sample_call(work, cold=cold, renew=renew)
+        check(sample.product)
+        return sample.seconds
+
+    work.multiply()
+    return tuple(take() for _ in range(contract.call_samples))
 
 
 @dataclass

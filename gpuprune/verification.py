@@ -6,10 +6,12 @@ from gpuprune.problem import Trial
 from gpuprune.records import ITEM_BYTES
 from gpuprune.reference import Variation
 
-# Largest error (see Problem.error) of a right product, by the arithmetic's precision. A right
+# Largest error (see Trial.error) of a right product, by the arithmetic's precision. A right
 # float32 kernel is near 2e-8, one that drops a single weight near 1e-3. Storing 16 bits is no
 # part of it: bfloat16 rounds what a layer of one weight gives by up to 4e-3.
 TOLERANCE = {"float64": 1e-14, "float32": 1e-6, "tf32": 1e-3, "float16": 1e-3, "bfloat16": 1e-3}
+
+CHANGED = "it changed the weights it was given"
 
 
 def verify(
@@ -20,7 +22,7 @@ def verify(
     trial.renew(draw)
     error, wrong = judge(prepared.multiply(), prepared, trial, backend, draw)
     if trial.restore():
-        return float("nan"), "it changed the weights it was given"
+        return float("nan"), CHANGED
     return error, wrong
 
 

@@ -1,8 +1,12 @@
+import pkgutil
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
+import gpuprune
 from gpuprune.cli import cli
 
 HEAVY = ["altair", "cupy", "jinja2", "llvmlite", "markdown_it", "numba", "numpy", "ray", "rich"]
@@ -39,3 +43,21 @@ def test_python_m_gpuprune_is_the_command():
         [sys.executable, "-m", "gpuprune", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("gpuprune, version ")
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "allowed"),
+    [
+        ("click", {"__main__", "cli"}),
+        ("cupy", {"__main__", "backends", "contenders", "profiler"}),
+    ],
+)
+def test_the_contract_on_a_library_names_every_module_that_does_without_it(forbidden, allowed):
+    project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text())
+    (contract,) = (
+        one
+        for one in project["tool"]["importlinter"]["contracts"]
+        if forbidden in one.get("forbidden_modules", ())
+    )
+    modules = {one.name for one in pkgutil.iter_modules(gpuprune.__path__)}
+    assert contract["source_modules"] == [f"gpuprune.{name}" for name in sorted(modules - allowed)]

@@ -147,6 +147,12 @@ def test_a_decision_that_flipped_is_told():
     assert [one for one in verdicts if one.flipped] == [found]
 
 
+def test_without_dense_no_decision_flips():
+    verdicts = judge(arm(contenders=("csr",)), arm(seed=1, contenders=("csr",)), GPU)
+    assert [one.level for one in verdicts] == ["cell"] * len(RATES) * len(GROUPS)
+    assert not any(one.flipped for one in verdicts)
+
+
 def test_an_unsure_change_above_the_threshold_tells_the_bound_that_decides():
     slow = (case(0.9, 8), "csr")
     candidate = arm(runs=3, seed=2, noise=0.02, slower=lambda cell: 0.06 * (cell == slow))

@@ -15,7 +15,7 @@ from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import AFTER, Problem
 from gpuprune.records import Case, Contract
 from gpuprune.sweep import Stopwatch, run, warm_up
-from tests.cheats import CHEATS
+from tests.cheats import CALL_CHEATS, CHEATS, call_that_gives_zeros
 from tests.conftest import problem_of
 
 CASE = Case(rows=64, cols=96, batch=7, rate=0.8, group=1)
@@ -44,6 +44,15 @@ def test_a_cheat_is_wrong_and_has_no_time(fake, cheat):
     # Whoever comes after it is measured as if it had not been there.
     assert found["honest"].status == "ok"
     assert found["dense"].status == "ok"
+
+
+@pytest.mark.parametrize("cheat", CALL_CHEATS, ids=lambda cheat: cheat.__name__)
+def test_a_cheat_in_its_call_has_no_time_of_the_call_and_keeps_that_of_the_product(fake, cheat):
+    found = measure(fake, first=honest, cheat=cheat, last=honest)
+    assert re.match("call: (it changed the weights|its error is)", found["cheat"].reason)
+    assert found["cheat"].timing.call_samples_s == ()
+    for one in found.values():
+        assert (one.status, len(one.timing.samples_s)) == ("ok", 3)
 
 
 @pytest.mark.parametrize("cache", ["cold", "warm"])
@@ -155,8 +164,9 @@ def test_a_contender_that_exits_ends_itself_alone(fake):
     )
     assert found["leaves"].reason == "SystemExit: 0"
     assert found["leaves_later"].reason == "while timed: SystemExit: 0"
-    assert found["leaves_in_its_call"].reason == "while timed: SystemExit: "
-    assert {one.status for name, one in found.items() if "leaves" in name} == {"failed"}
+    assert {found[name].status for name in ("leaves", "leaves_later")} == {"failed"}
+    assert found["leaves_in_its_call"].reason == "call: SystemExit: "
+    assert found["leaves_in_its_call"].status == "ok"
     assert found["honest"].status == found["dense"].status == "ok"
 
 
@@ -187,6 +197,34 @@ def test_a_contender_that_declines_is_skipped_with_its_reason(fake):
 
     found = measure(fake, declines=declines)["declines"]
     assert (found.status, found.reason, found.timing) == ("skipped", "it has no such format", None)
+
+
+@pytest.mark.parametrize("failure", [NotApplicable("no"), ValueError("no")], ids=repr)
+def test_who_changes_the_weights_and_then_declines_or_breaks_spoils_nobody(fake, failure):
+    def spoils(problem, backend):
+        problem.weights[...] = 1
+        raise failure
+
+    found = measure(fake, spoils=spoils, honest=honest)
+    assert found["dense"].status == found["honest"].status == "ok"
+
+
+def test_who_changes_the_weights_and_breaks_after_timing_spoils_nobody(fake):
+    def spoils(problem, backend):
+        calls = []
+
+        def multiply():
+            calls.append(1)
+            if len(calls) > 5:  # a check, a warm-up and three samples
+                problem.weights[...] = 1
+                raise RuntimeError("no more")
+            return problem.weights @ problem.activations
+
+        return [Prepared(multiply=multiply)]
+
+    found = measure(fake, spoils=spoils, honest=honest)
+    assert found["spoils"].reason == "after timing: RuntimeError: no more"
+    assert found["dense"].status == found["honest"].status == "ok"
 
 
 def test_a_contender_that_breaks_is_failed_and_the_others_go_on(fake):
@@ -256,6 +294,24 @@ def test_the_call_of_a_library_is_timed_apart(fake):
     assert len(timing.call_samples_s) == Contract().call_samples
 
 
+def test_a_call_that_breaks_takes_no_time_from_the_product(fake):
+    def library(problem, backend):
+        def breaks():
+            raise RuntimeError("no such kernel")
+
+        right, wrong = (
+            Prepared(multiply=lambda f=f: f * (problem.weights @ problem.activations), call=breaks)
+            for f in (1, 2)
+        )
+        return [right, wrong]
+
+    found = measure(fake, library=library)["library"]
+    assert found.status == "ok"
+    assert len(found.timing.samples_s) == 3
+    assert found.timing.call_samples_s == ()
+    assert re.fullmatch("its error is .*; call: RuntimeError: no such kernel", found.reason)
+
+
 def test_the_time_of_packing_has_no_compilation_in_it(fake):
     compiled = set()
 
@@ -292,10 +348,12 @@ def test_a_device_that_others_use_makes_a_result_disturbed():
         def neighbours(self):
             return "python (pid 7) computes on this device, too"
 
-    found = measure(Shared())["dense"]
-    assert found.status == "disturbed"
-    assert found.reason == "python (pid 7) computes on this device, too"
-    assert len(found.timing.samples_s) == 3
+    found = measure(Shared(), cheat=call_that_gives_zeros)
+    for one in found.values():
+        assert one.status == "disturbed"
+        assert len(one.timing.samples_s) == 3
+    assert found["dense"].reason == "python (pid 7) computes on this device, too"
+    assert found["cheat"].reason.startswith(f"{found['dense'].reason}; call: its error is ")
 
 
 def test_a_device_that_waits_for_the_host_has_no_time():

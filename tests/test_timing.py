@@ -5,7 +5,7 @@ import pytest
 from gpuprune.backends import Sample
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.records import Contract
-from gpuprune.timing import HostBound, fastest, measure, measure_call
+from gpuprune.timing import HostBound, Wrong, fastest, measure, measure_call
 
 
 @dataclass
@@ -125,3 +125,11 @@ def test_what_is_clearly_the_fastest_is_not_sampled_again():
 def test_a_call_is_timed_as_often_as_the_contract_says():
     backend = scripted(call=[1.0, 2.0, 3.0])
     assert measure_call(Work("call", []), backend, Contract(call_samples=2)) == (1.0, 2.0)
+
+
+def test_a_call_whose_product_is_wrong_has_no_time():
+    def check(product):
+        raise Wrong(f"it is {product}")
+
+    with pytest.raises(Wrong, match="it is None"):
+        measure_call(Work("call", []), scripted(call=[1.0]), Contract(), check=check)

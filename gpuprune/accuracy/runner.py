@@ -36,7 +36,7 @@ _KEEP_EVERY_S = 30.0  # what a crash may cost
 class Progress:
     """One more epoch of the networks that now train."""
 
-    doing: str  # such as "seed 0, groups of 8"
+    doing: str  # such as "seed 0, group 8"
     epoch: int
     epochs: int
     loss: float  # mean over these networks

@@ -89,6 +89,7 @@ def run(job: Job, backend: Backend, watch: Watch, tell: Tell) -> None:
     for trial in make_trials(job.cases, backend):
         for product in islice(products, len(job.contenders)):
             told = _run_one(product, trial, backend, watch, cold=job.cold)
+            trial.restore()  # whatever became of it: the others come after it
             tell({"number": product.number, **told})
 
 
@@ -125,7 +126,6 @@ def _run_one(
     except NotApplicable as why:
         return {"variant": None, "reason": str(why)}
     except timing.FAILURES as error:
-        trial.restore()
         return {"variant": None, "reason": f"{type(error).__name__}: {error}"}
     return {"variant": prepared.variant, "reason": None}
 

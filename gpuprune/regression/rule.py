@@ -245,17 +245,19 @@ def _unpaired(base: Arm, candidate: Arm) -> list[Verdict]:
 
 def _beats(cell: Cell, arm: Arm) -> bool:
     """Say whether a cell is faster than dense in every run."""
-    return all(own < dense for own, dense in _beside_dense(cell, arm))
+    pairs = _beside_dense(cell, arm)
+    return bool(pairs) and all(own < dense for own, dense in pairs)
 
 
 def _loses(cell: Cell, arm: Arm) -> bool:
     """Say whether a cell is slower than dense in every run."""
-    return all(own > dense for own, dense in _beside_dense(cell, arm))
+    pairs = _beside_dense(cell, arm)
+    return bool(pairs) and all(own > dense for own, dense in pairs)
 
 
 def _beside_dense(cell: Cell, arm: Arm) -> list[tuple[float, float]]:
     own, dense = arm.times[cell], arm.times.get((cell[0], BASELINE), ())
-    return [(a, b) for a, b in zip(own, dense, strict=False) if a and b] or [(0.0, 0.0)]
+    return [(a, b) for a, b in zip(own, dense, strict=False) if a and b]
 
 
 def _percent(share: float) -> str:

@@ -18,8 +18,8 @@ class Verdict:
     contender: str
     case: Case | None = None  # of a cell
     change: float | None = None
-    low: float | None = None  # of an interval that holds for all of a level together
-    high: float | None = None
+    low: float | None = None  # that it is above with 99 % certainty, taken alone
+    high: float | None = None  # that it is below, likewise; SLOW and FAST ask for more
     reason: str
     control: str | None = None  # what the change is relative to, None for nothing
     threshold: float | None = None  # what the change has to pass

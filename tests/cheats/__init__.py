@@ -168,9 +168,32 @@ def weights_changed_late(problem, backend):
     return [Prepared(multiply=multiply)]
 
 
+def weights_changed_while_variants_are_tried(problem, backend):
+    """Spoil the weights for the others between the check and the time, where two are tried."""
+    (late,) = weights_changed_late(problem, backend)
+    return [late, late]
+
+
 def complex_product(problem, backend):
     """Hide something in the imaginary part."""
     return [Prepared(multiply=lambda: problem.weights @ problem.activations + 1j)]
+
+
+def call_that_changes_the_weights(problem, backend):
+    """Multiply honestly, and spoil the weights in what a user would write."""
+
+    def call():
+        product = problem.weights @ problem.activations
+        problem.weights[0] = 0
+        return product
+
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, call=call)]
+
+
+def call_that_gives_zeros(problem, backend):
+    """Multiply honestly, and do nothing in what a user would write."""
+    zeros = backend.xp.zeros((problem.case.rows, problem.case.batch), problem.weights.dtype)
+    return [Prepared(multiply=lambda: problem.weights @ problem.activations, call=lambda: zeros)]
 
 
 CHEATS = [
@@ -190,5 +213,8 @@ CHEATS = [
     right_when_it_is_checked,
     remembered_by_what_a_roll_keeps,
     weights_changed_late,
+    weights_changed_while_variants_are_tried,
     complex_product,
 ]
+
+CALL_CHEATS = [call_that_changes_the_weights, call_that_gives_zeros]  # in their call alone

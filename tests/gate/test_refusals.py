@@ -6,7 +6,8 @@ import shutil
 
 import pytest
 
-from tests.gate.runs import edit, refused
+from gpuprune.fresh import load_runs
+from tests.gate.runs import edit, refused, unsealed
 
 
 @pytest.mark.parametrize(
@@ -198,6 +199,18 @@ def test_the_same_run_never_counts_twice(run, recorded, measured, tmp_path):
         refused(run("check", "--baseline", recorded, *twice), 2, *words)
         refused(run("baseline", "record", "-o", tmp_path / "new.json", *twice), 2, *words)
     assert not (tmp_path / "new.json").exists()
+
+
+def test_runs_of_one_second_without_a_cell_in_common_are_not_the_same(run, tmp_path):
+    paths = [tmp_path / f"{rate}.jsonl" for rate in ("0.5", "0.9")]
+    for path in paths:
+        sweep = ["--device", "fake", "--shape", "8x8x2", "--rates", path.stem, "--groups", "1"]
+        assert run("bench", *sweep, "--output", path).exit_code == 0
+        first, _, rest = unsealed(path).read_text().partition("\n")
+        path.write_text(json.dumps(json.loads(first) | {"started": "2026-01-01"}) + "\n" + rest)
+    found, warnings = load_runs(paths)
+    assert [{one.case.rate for one in results} for _, results in found] == [{0.5}, {0.9}]
+    assert warnings == []
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,19 @@ def test_a_call_is_timed_with_its_host_work_until_the_device_is_idle(gpu):
     assert gpu.sample_call(Work(call), cold=True).seconds == pytest.approx(8e-3, rel=0.2)
 
 
+@pytest.mark.parametrize("cold", [True, False])
+def test_a_call_is_timed_on_new_operands_and_gives_its_product(gpu, cold):
+    values = gpu.xp.zeros(1000)
+
+    def renew():
+        values[...] += 1
+
+    work = Work(lambda: values * 2)
+    for count in (1, 2):
+        product = gpu.sample_call(work, cold=cold, renew=renew).product
+        assert (gpu.numpy(product) == 2 * count).all()
+
+
 def test_numpy_waits_for_the_timed_stream_and_no_other(gpu):
     xp = gpu.xp
     values = xp.zeros(1000, xp.float32)

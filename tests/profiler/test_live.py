@@ -10,11 +10,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import pytest
 
+from gpuprune import contenders
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli.profile import profile
 from gpuprune.errors import GpupruneError
@@ -523,6 +524,27 @@ def test_one_product_lies_in_each_range_and_everything_else_outside():
             "reason": "ModuleNotFoundError: No module named 'gpuprune.contenders.missing'",
         },
     ]
+
+
+@pytest.mark.parametrize(
+    "end", ["raise NotApplicable('no')", "raise ValueError('no')", "return []"]
+)
+def test_who_changes_the_weights_in_its_range_changes_them_for_nobody_else(
+    monkeypatch, tmp_path, end
+):
+    head = "from gpuprune.contenders import NotApplicable\ndef prepare(problem, backend):\n"
+    (tmp_path / "spoils.py").write_text(f"{head}    problem.weights[...] = 7\n    {end}")
+    looks = "raise NotApplicable(f'{(problem.weights == 7).sum()} changed')"
+    (tmp_path / "looks.py").write_text(f"{head}    {looks}")
+    monkeypatch.setattr(contenders, "__path__", [*contenders.__path__, str(tmp_path)])
+    told = []
+    job = Job(
+        tool="ncu", device="fake", contenders=("spoils", "looks"), cases=CASES[:1], cold=True
+    )
+    run(job, FakeBackend(), lambda product: nullcontext(), told.append)
+    assert told[1] == {"number": 1, "variant": None, "reason": "0 changed"}
+    for name in job.contenders:
+        sys.modules.pop(f"gpuprune.contenders.{name}")
 
 
 def test_job_survives_its_file():

@@ -59,14 +59,13 @@ class Sampler:
         self, work: Timeable, *, cold: bool, renew: Callable[[], object] = unchanged
     ) -> Sample:
         """Time one call by the host's clock, from an idle device until it is idle again."""
-        renew()
-        if cold:
-            self._flush()
+        self._make_ready(work, renew, cold=cold)
         cupy.cuda.runtime.deviceSynchronize()
         start = time.perf_counter_ns()
-        work.multiply()
+        product = work.multiply()
         cupy.cuda.runtime.deviceSynchronize()
-        return Sample(seconds=(time.perf_counter_ns() - start) * 1e-9)
+        seconds = (time.perf_counter_ns() - start) * 1e-9
+        return Sample(seconds=seconds, product=product)
 
     def spin(self, seconds: float) -> None:
         """Hold up the stream."""
@@ -76,12 +75,7 @@ class Sampler:
         self, work: Timeable, spin_s: float, renew: Callable[[], object], *, cold: bool
     ) -> tuple[Sample, float]:
         """Take a sample behind a spin; returns how long the work took to queue, too."""
-        if cold:
-            renew()
-            self._flush()
-        else:
-            work.multiply()  # the contender before this one left other values in the cache
-            renew()
+        self._make_ready(work, renew, cold=cold)
         self._stamp(self._early)  # the clock's average includes the spin: work may be too short
         self.spin(spin_s)
         self._spun.record(self._stream)
@@ -100,6 +94,15 @@ class Sampler:
             product=product,
         )
         return sample, enqueue_s
+
+    def _make_ready(self, work: Timeable, renew: Callable[[], object], *, cold: bool) -> None:
+        """Give the work operands that it has not met, and the caches it is to find."""
+        if cold:
+            renew()
+            self._flush()
+        else:
+            work.multiply()  # whoever was last on the device left other values in the cache
+            renew()
 
     def _flush(self) -> None:
         self._eviction.data.memset_async(0, self._eviction.nbytes, self._stream)
