@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from gpuprune import environment
-from gpuprune.backends.cpu import _core_cache_rate
+from gpuprune.backends.cpu.device import _core_cache_rate
 
 
 def test_calibration_gives_rates_that_a_processor_has(cpu):
@@ -23,13 +25,42 @@ def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():
     assert rates[own] > rates[64 * own]
 
 
-def test_a_numba_that_does_not_compile_is_refused_by_its_variable():
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"NUMBA_DISABLE_JIT": "1"},
+            "Error: NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU\n"
+            "Hint: unset NUMBA_DISABLE_JIT\n",
+        ),
+        (
+            {"NUMBA_THREADING_LAYER": "bogus"},
+            "Error: Numba does not start with NUMBA_THREADING_LAYER=bogus: The threading layer "
+            "requested 'bogus' is unknown to Numba\n"
+            "Hint: unset NUMBA_THREADING_LAYER\n",
+        ),
+        (
+            {"NUMBA_NUM_THREADS": "abc", "NUMBA_COLOR_SCHEME": "no_color"},
+            "Error: Numba does not start with NUMBA_NUM_THREADS=abc: Environment variable "
+            "'NUMBA_NUM_THREADS' is defined but its associated value 'abc' could not be parsed\n"
+            "Hint: unset NUMBA_NUM_THREADS\n",
+        ),
+        (
+            {"NUMBA_NUM_THREADS": "0", "NUMBA_COLOR_SCHEME": "no_color"},
+            "Error: Numba does not start with NUMBA_COLOR_SCHEME=no_color NUMBA_NUM_THREADS=0: "
+            "Number of threads specified must be > 0\n"
+            "Hint: unset NUMBA_COLOR_SCHEME or NUMBA_NUM_THREADS\n",
+        ),
+        (
+            {"NUMBA_CACHE_LOCATOR_CLASSES": "Foo"},
+            "Error: Numba does not start with NUMBA_CACHE_LOCATOR_CLASSES=Foo: Unknown cache "
+            "locator class: 'Foo' specified via NUMBA_CACHE_LOCATOR_CLASSES env variable\n"
+            "Hint: unset NUMBA_CACHE_LOCATOR_CLASSES\n",
+        ),
+    ],
+)
+def test_what_keeps_numba_from_compiling_is_refused_by_its_variable(settings, said):
     command = [sys.executable, "-m", "gpuprune", "bench", "--device", "cpu", "--quick"]
-    ended = subprocess.run(
-        command, env={**os.environ, "NUMBA_DISABLE_JIT": "1"}, capture_output=True, text=True
-    )
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == (
-        "Error: NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU\n"
-        "Hint: unset NUMBA_DISABLE_JIT\n"
-    )
+    others = {name: value for name, value in os.environ.items() if name[:6] != "NUMBA_"}
+    ended = subprocess.run(command, env=others | settings, capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (2, "", said)

@@ -14,7 +14,6 @@ from threadpoolctl import threadpool_limits
 
 from gpuprune import environment
 from gpuprune.backends import Array, Sample, Timeable, unchanged
-from gpuprune.errors import GpupruneError
 from gpuprune.records import Calibration
 from gpuprune.steps import Step, aligned_zeros, registers
 from gpuprune.vectors import load, multiply_add, store, zeros
@@ -154,27 +153,6 @@ class CpuBackend:
         """Restore the threads that the process had."""
         self._limits.restore_original_limits()
         numba.set_num_threads(self._numba_threads)
-
-
-def identify(index: int) -> str:
-    """Name all cores together: whoever uses some disturbs the others."""
-    return "cpu"
-
-
-def open_device(index: int, threads: int | None) -> CpuBackend:
-    """Open the host with so many threads, by default one for each core it may use."""
-    if numba.config.DISABLE_JIT:
-        raise GpupruneError(
-            "NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU",
-            hint="unset NUMBA_DISABLE_JIT",
-        )
-    most = min(environment.cpu_count(), int(numba.config.NUMBA_NUM_THREADS))
-    if threads is not None and not 1 <= threads <= most:
-        raise GpupruneError(
-            f"{threads} threads asked for, and this process may use {most}",
-            hint=f"take --threads 1 to {most}",
-        )
-    return CpuBackend(threads or most)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,56 @@
+"""What Numba must be able to do here, and which of its variables keeps it from that."""
+
+import importlib
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from gpuprune.errors import GpupruneError
+
+# What Numba raises for settings; a value that it cannot read is a warning of its own.
+_REFUSALS = (ImportError, RuntimeError, RuntimeWarning, ValueError)
+_UNREADABLE = "Environment variable 'NUMBA_"
+_TRACEBACK = "The parse failed"  # what such a warning goes on with
+
+
+def start_numba() -> int:
+    """Import Numba, all that is compiled for the CPU, and start its threads; returns how many.
+
+    Raises GpupruneError that names the variable, where one of Numba's is set to what it refuses.
+    """
+    with _explained():
+        import numba
+
+        importlib.import_module("gpuprune.backends.cpu.device")
+        numba.get_num_threads()
+    if numba.config.DISABLE_JIT:
+        raise GpupruneError(
+            "NUMBA_DISABLE_JIT is set, and Numba compiles the products of the CPU",
+            hint="unset NUMBA_DISABLE_JIT",
+        )
+    return int(numba.config.NUMBA_NUM_THREADS)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise GpupruneError for what Numba raises inside while variables of its are set."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", _UNREADABLE, RuntimeWarning)
+        try:
+            yield
+        except _REFUSALS as error:
+            if not (settings := _settings(reason := " ".join(str(error).split()))):
+                raise
+            told = reason.partition(_TRACEBACK)[0].rstrip(" .")
+            listed = " ".join(f"{name}={value}" for name, value in settings.items())
+            raise GpupruneError(
+                f"Numba does not start with {listed}: {told}",
+                hint=f"unset {' or '.join(settings)}",
+            ) from error
+
+
+def _settings(reason: str) -> dict[str, str]:
+    """Return the variables that a reason names, or all of Numba's where it names none."""
+    found = {name: value for name, value in sorted(os.environ.items()) if name[:6] == "NUMBA_"}
+    return {name: value for name, value in found.items() if name[6:] in reason} or found
