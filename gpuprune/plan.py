@@ -45,26 +45,27 @@ def cases(sweep: Sweep) -> list[Case]:
 
 
 def told_crosswise(planned: Iterable[Case]) -> str | None:
-    """Say of what was pruned elsewhere that its groups run in the other orientation, if they do.
+    """Say of what was pruned elsewhere that its groups are larger in the other orientation.
 
-    Reads the values of the tensors that are timed as single weights.
+    Reads the values of the tensors once more.
     """
     found = []
     for case in planned:
-        if case.as_is and case.weights is not None and case.group == 1:
+        if case.as_is and case.weights is not None:
             (tensor,) = weights.select(case.weights)
             structure = weights.find_structure(tensor)
             groups = {"row": structure.column_group, "column": structure.row_group}
-            if (group := groups[case.orientation] or 1) > 1:
+            if (group := groups[case.orientation] or 1) > case.group:
                 found.append((case, group))
     if not found:
         return None
     case, group = found[0]
     other = "column" if case.orientation == "row" else "row"
-    more = f", and so are {len(found) - 1} more" if len(found) > 1 else ""
+    more = f" (and {len(found) - 1} more likewise)" if len(found) > 1 else ""
+    timed = f"{case.orientation} groups of {case.group}" if case.group > 1 else "single weights"
     return (
-        f"{case.weights} has {other} groups of {group}, and is timed as single weights{more}: "
-        f"--orientation {other} takes the groups."
+        f"{case.weights} has {other} groups of {group}, and is timed as {timed}{more}: "
+        f"--orientation {other} takes the larger groups."
     )
 
 

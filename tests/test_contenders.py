@@ -152,6 +152,29 @@ def test_the_contender_of_the_how_to_is_right_and_predicted(run, monkeypatch, tm
 
 
 @pytest.mark.parametrize(
+    ("name", "orientation", "reason"),
+    [
+        (
+            "column_group",
+            "row",
+            "--orientation row asks for groups inside rows, and column_group multiplies groups "
+            "down columns",
+        ),
+        (
+            "row_group",
+            "column",
+            "--orientation column asks for groups down columns, and row_group multiplies groups "
+            "inside rows",
+        ),
+    ],
+)
+def test_a_contender_of_the_other_orientation_names_the_option(cpu, name, orientation, reason):
+    with pytest.raises(contenders.NotApplicable) as declined:
+        contenders.load(name)(problem_of(cpu, orientation=orientation), cpu)
+    assert str(declined.value) == reason
+
+
+@pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("def prepare(:", "SyntaxError: "),

@@ -35,20 +35,32 @@ def test_rate_and_group_of_what_others_pruned_are_detected(tmp_path):
     assert case.rate == 1 - np.count_nonzero(values) / values.size
 
 
+def told(path, orientation):
+    options = {"weights": str(path), "as_is": True, "orientation": orientation}
+    return plan.told_crosswise(plan.cases(load(None, paper(), options)))
+
+
 @pytest.mark.parametrize(("pruned", "asked"), [("row", "column"), ("column", "row")])
 def test_groups_that_run_in_the_other_orientation_are_told(tmp_path, pruned, asked):
     path = tmp_path / "pruned.npy"
     values = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     np.save(path, prune(values, 0.8, 8, orientation=pruned))
-
-    def told(orientation):
-        options = {"weights": str(path), "as_is": True, "orientation": orientation}
-        return plan.told_crosswise(plan.cases(load(None, paper(), options)))
-
-    assert told(pruned) is None
-    assert told(asked) == (
+    assert told(path, pruned) is None
+    assert told(path, asked) == (
         f"{path} has {pruned} groups of 8, and is timed as single weights: "
-        f"--orientation {pruned} takes the groups."
+        f"--orientation {pruned} takes the larger groups."
+    )
+
+
+def test_groups_that_are_larger_in_the_other_orientation_are_told(tmp_path):
+    path = tmp_path / "pruned.npz"
+    values = np.random.default_rng(0).standard_normal((64, 32)).astype(np.float32)
+    blocks = np.repeat(prune(values, 0.8, 8, orientation="column"), 2, axis=1)  # of 8 x 2
+    np.savez(path, a=blocks, b=blocks)
+    assert told(path, "column") is None
+    assert told(path, "row") == (
+        f"{path}::a has column groups of 8, and is timed as row groups of 2 (and 1 more "
+        "likewise): --orientation column takes the larger groups."
     )
 
 

@@ -8,7 +8,10 @@ from gpuprune.problem import Problem
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     """Pack the groups of every column and return the kernel that multiplies them."""
     if problem.case.orientation != "column":
-        raise NotApplicable("the groups lie inside rows: row_group is made for them")
+        raise NotApplicable(
+            "--orientation row asks for groups inside rows, and column_group multiplies groups "
+            "down columns"
+        )
     if reason := backend.unsupported(problem.case.dtype):
         raise NotApplicable(reason)
     if backend.name == "cuda":

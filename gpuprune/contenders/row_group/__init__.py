@@ -8,7 +8,10 @@ from gpuprune.problem import Problem
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     """Pack the groups of every row and return the kernel that suits how many there are."""
     if problem.case.orientation != "row":
-        raise NotApplicable("the groups run down columns: column_group is made for them")
+        raise NotApplicable(
+            "--orientation column asks for groups down columns, and row_group multiplies groups "
+            "inside rows"
+        )
     if reason := backend.unsupported(problem.case.dtype):
         raise NotApplicable(reason)
     if backend.name == "cuda":
