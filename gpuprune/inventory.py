@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 from gpuprune import __version__, contenders, environment
@@ -46,9 +47,11 @@ def _device(device: str, backend: Backend) -> Iterator[tuple[str, str, str]]:
     for name, value in facts.items():
         shown = format_bytes(value) if name.endswith("_bytes") and value else str(value)
         yield device, name.removesuffix("_bytes").replace("_", " "), shown
-    for trial in make_trials([_PROBE], backend):
-        for name in contenders.names():
-            yield f"contender on {device}", name, _contender(name, trial.problem, backend)
+    of_columns = contenders.defaults("column", device)  # row groups are not among these
+    for name in contenders.names():
+        case = replace(_PROBE, orientation="column") if name in of_columns else _PROBE
+        (trial,) = make_trials([case], backend)
+        yield f"contender on {device}", name, _contender(name, trial.problem, backend)
 
 
 def _contender(name: str, problem: Any, backend: Backend) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gpuprune import environment
+from gpuprune import contenders, environment
 from gpuprune.cli import cli
 from tests.conftest import assert_refused, json_rows
 
@@ -512,6 +512,8 @@ def test_info_lists_versions_devices_and_contenders_with_reasons(run):
     assert ("device", "cpu") in rows
     assert rows["contender on cpu", "dense"].startswith("Dense product")
     assert rows["contender on cpu", "dense_tf32"].startswith("not here: ")
+    for name in ("row_group", "column_group"):
+        assert rows["contender on cpu", name] == contenders.describe(name)
     assert "dense" in run("info").stdout
 
 
