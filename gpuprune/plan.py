@@ -69,6 +69,33 @@ def told_crosswise(planned: Iterable[Case]) -> str | None:
     )
 
 
+def told_zeros(planned: Iterable[Case]) -> list[str]:
+    """Say of which tensors a rate removes fewer weights than are zero, a sentence a tensor.
+
+    Reads the values of the tensors.
+    """
+    lowest: dict[str, float] = {}
+    for case in planned:
+        if case.weights is not None and not case.as_is and case.rate > 0:
+            lowest[case.weights] = min(case.rate, lowest.get(case.weights, 1.0))
+    told = []
+    for label, rate in lowest.items():
+        (tensor,) = weights.select(label)
+        if sentence := tell_zeros(label, weights.find_structure(tensor).rate, rate):
+            told.append(f"{sentence} --as-is times what is there.")
+    return told
+
+
+def tell_zeros(label: str, zeros: float, rate: float) -> str | None:
+    """Say of a matrix that more of it is zero than a rate removes, None where that is not so."""
+    if not zeros > rate:
+        return None
+    share = "All" if zeros == 1 else f"{100 * zeros:.4g} %"
+    return (
+        f"{share} of the weights of {label} are 0 already, more than a rate of {rate:g} removes."
+    )
+
+
 def check_weights(planned: Iterable[Case]) -> None:
     """Raise GpupruneError where a case's file holds what cannot be measured, such as NaN."""
     for _, alike in groupby(planned, lambda case: (case.weights, case.dtype)):

@@ -466,6 +466,18 @@ def test_prune_writes_the_pruned_file_and_inspect_finds_rate_and_group(run, weig
     assert f"{100 * row['rate']:.1f} %" in table
 
 
+def test_weights_that_are_zero_already_are_told_by_prune_and_bench(run, tmp_path):
+    zeros = tmp_path / "zeros.npy"
+    np.save(zeros, np.zeros((8, 8), np.float32))
+    told = f"All of the weights of {zeros} are 0 already, more than a rate of 0.5 removes."
+    result = run("prune", zeros, tmp_path / "out.npy", "--rate", "0.5", "--group", "2")
+    assert (result.exit_code, result.stderr) == (0, f"{told}\n")
+    arguments = ["--device", "fake", "--weights", zeros, "--rates", "0.5", "--groups", "1,2"]
+    result = run("bench", *arguments, "--contenders", "csr")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == f"{told} --as-is times what is there."
+
+
 def test_what_prune_wrote_can_be_timed_as_it_is(run, weights, tmp_path):
     out = tmp_path / "pruned.npy"
     run("prune", weights, out, "--rate", 0.75, "--group", 4)

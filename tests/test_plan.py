@@ -64,6 +64,25 @@ def test_groups_that_are_larger_in_the_other_orientation_are_told(tmp_path):
     )
 
 
+def test_weights_that_are_zero_already_are_told_once_a_tensor(tmp_path):
+    path = tmp_path / "pruned.npz"
+    zeros = np.zeros((8, 8), np.float32)
+    half = np.repeat(np.array([[0, 1]], np.float32), 4, axis=0)
+    np.savez(path, none=zeros, half=half, full=zeros + 1)
+    options = {"weights": str(path), "rates": "0,0.4,0.5,0.9", "groups": "1,2"}
+
+    def told(**more):
+        return plan.told_zeros(plan.cases(load(None, paper(), options | more)))
+
+    assert told() == [
+        f"{share} of the weights of {path}::{name} are 0 already, more than a rate of 0.4 "
+        "removes. --as-is times what is there."
+        for name, share in (("none", "All"), ("half", "50 %"))
+    ]
+    assert told(rates="0.5")[1:] == []
+    assert told(as_is=True, rates=None, groups=None) == []
+
+
 def test_a_case_larger_than_memory_is_refused_before_it_is_made(fake):
     case = Case(rows=10**6, cols=10**6, batch=1, rate=0.5, group=1)
     with pytest.raises(GpupruneError, match="1000000x1000000x1 needs about") as error:

@@ -83,7 +83,8 @@ def bench(
         if dry_run:
             console.show_plan(job, output_format)
             return
-        say(plan.told_crosswise(job.cases))
+        for told in (plan.told_crosswise(job.cases), *plan.told_zeros(job.cases)):
+            say(told)
         with (
             session.start(job, output, resume=resume, arguments=sys.argv[1:]) as running,
             console.Console(running, output_format, quiet=quiet) as shown,

@@ -45,13 +45,16 @@ def prune(
     """
     import numpy as np
 
-    from gpuprune import pruning, report, weights
+    from gpuprune import plan, pruning, report, weights
 
     chosen = {name: value for name, value in choices.items() if value is not None}
     rows = []
 
     def change(one: weights.Tensor, values: Any) -> Any:
         pruned = pruning.prune(values, rate, group, **chosen)
+        zeros = 1 - np.count_nonzero(values) / values.size
+        if told := plan.tell_zeros(one.label, zeros, rate):
+            terminal.show(told, err=True)
         rows.append(
             {
                 "tensor": one.name or one.path.name,
