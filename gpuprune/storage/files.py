@@ -33,6 +33,11 @@ def open_file(path: Path, flags: int, verb: str) -> int:
     with refusing(verb, path):
         if path.exists():
             _require_regular(path.stat().st_mode, path, verb)
+        elif path.is_symlink():
+            raise GpupruneError(
+                f"cannot {verb} {path}: it is a symbolic link that leads nowhere",
+                hint="take the name of a file, or delete the link",
+            )
         # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever.
         descriptor = os.open(path, flags | os.O_NONBLOCK, 0o666)
     try:

@@ -46,7 +46,7 @@ def test_a_file_that_cannot_be_read_is_refused() -> None:
 def test_an_existing_file_is_never_written_over(path: Path) -> None:
     path.write_bytes(WHOLE)
     link = path.with_name("link.jsonl")
-    link.symlink_to("nowhere.jsonl")
+    link.symlink_to(path)
     for taken in (path, link):
         assert refusal(lambda taken=taken: Journal.create(taken, HEADER)) == (
             f"cannot create {taken}: File exists",
@@ -58,6 +58,16 @@ def test_an_existing_file_is_never_written_over(path: Path) -> None:
     )
     assert path.read_bytes() == WHOLE
     assert sorted(path.parent.iterdir()) == [link, path]
+
+
+def test_a_symbolic_link_that_leads_nowhere_is_named_as_one(path: Path) -> None:
+    path.symlink_to("nowhere.jsonl")
+    hint = "take the name of a file, or delete the link"
+    reason = f"{path}: it is a symbolic link that leads nowhere"
+    assert refusal(lambda: Journal.create(path, HEADER)) == (f"cannot create {reason}", hint)
+    assert refusal(lambda: Journal.resume(path)) == (f"cannot continue {reason}", hint)
+    assert refusal(lambda: read(path)) == (f"cannot read {reason}", hint)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_a_run_is_not_continued_through_a_symbolic_link(path: Path) -> None:
