@@ -155,6 +155,8 @@ def test_what_cannot_be_done_is_declined_in_a_sentence():
     plain = problem_of(FAKE)
     single = problem_of(FAKE, group=1, rows=99, cols=600)
     wide = Case(rows=4, cols=(1 << 30) + 1, batch=1, rate=0.0, group=8)
+    many = Case(rows=1 << 24, cols=500, batch=1, rate=0.0, group=1, orientation="column")
+    many_halves = replace(many, rows=1 << 30, cols=1, group=8, dtype="float16")
     declined = {
         "float16 rows": (row, half, {}),
         "float64 columns": (column, double, {}),
@@ -165,6 +167,8 @@ def test_what_cannot_be_done_is_declined_in_a_sentence():
         "large batch": (row, replace(plain, case=replace(wide, cols=8, batch=1 << 23)), {}),
         "wide": (row, replace(plain, case=wide), {}),
         "many groups": (row, replace(plain, case=replace(wide, rows=1 << 28, cols=80)), {}),
+        "many column groups": (column, replace(plain, case=many), {}),
+        "filled up": (column, replace(plain, case=many_halves), {}),
     }
     reasons = {}
     for name, (prepare, problem, changes) in declined.items():
@@ -189,6 +193,8 @@ def test_what_cannot_be_done_is_declined_in_a_sentence():
         "large batch": ("its kernels cover a batch of at most 4194240, and this one is 8388608"),
         "wide": "its kernels count to 1073741824, and there are 1073741825 columns",
         "many groups": "its kernels count to 1073741824, and there are 2684354560 groups",
+        "many column groups": ("its kernels count to 1073741824, and there are 8455716864 groups"),
+        "filled up": ("its kernels count to 1073741824, and there are 2147483648 groups"),
     }
 
 

@@ -15,6 +15,7 @@ from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, too_large
 from gpuprune.problem import Problem
+from gpuprune.records import Case
 from gpuprune.roofline import Phase, Work
 from gpuprune.steps import starts_of
 
@@ -32,8 +33,6 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
     Raises NotApplicable for what these kernels cannot index or multiply.
     """
     case = problem.case
-    if reason := too_large(case.batch, rows=case.rows, columns=case.cols):
-        raise NotApplicable(reason)
     if case.dtype == "float32":
         return _prepared(problem, gpu, _gather(problem, gpu))
     if case.dtype not in ("float16", "bfloat16"):
@@ -73,9 +72,9 @@ class _Kernel:
 
 
 def _gather(problem: Problem, gpu: Gpu) -> _Kernel:
-    case = problem.case
-    steps = split(case.group, case.rows, shallowest=1)
-    slots, chunk = 1 if case.batch <= LANES else 2, 8
+    case, chunk = problem.case, 8
+    steps = _steps(case, shallowest=1, chunk=chunk)
+    slots = 1 if case.batch <= LANES else 2
     return _Kernel(
         file="gather.cu",
         name="multiply_strips",
@@ -90,7 +89,7 @@ def _gather(problem: Problem, gpu: Gpu) -> _Kernel:
 
 def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
     case = problem.case
-    steps = split(case.group, case.rows, shallowest=_TILE_ROWS)
+    steps = _steps(case, shallowest=_TILE_ROWS, chunk=_TILE_ENTRIES)
     # As bits: neither the packing nor the kernels care which of the two they are.
     bits = problem.weights.view(gpu.xp.uint16)
     strips = pack(bits, problem.mask, steps, _TILE_ENTRIES, gpu.xp)
@@ -110,6 +109,16 @@ def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
             weights=as_fragments(strips.weights, gpu.xp),
         ),
     )
+
+
+def _steps(case: Case, *, shallowest: int, chunk: int) -> Steps:
+    """Cut the groups; raises NotApplicable where kernels cannot count what all of them are."""
+    steps = split(case.group, case.rows, shallowest=shallowest)
+    strips = ceil(case.rows / steps.group) * steps.count
+    entries = strips * ceil(case.cols / chunk) * chunk  # with those that fill up the chunks
+    if reason := too_large(case.batch, rows=case.rows, columns=case.cols, groups=entries):
+        raise NotApplicable(reason)
+    return steps
 
 
 def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
