@@ -47,8 +47,7 @@ _DTYPES = {"row_group": ("float32",), "column_group": ("float32", "float16", "bf
 _WORD = 4  # bytes of a float, and of an index
 _HALF = 2  # bytes of a number of 16 bits
 _VECTOR = 16  # bytes, the most that a lane loads at once
-_CHUNK_OF_COLUMNS = 8  # entries, as in gather.cu
-_CHUNK_OF_FRAGMENTS = 16  # entries, as in fragments.cu, where a tile has as many of the batch
+_TILE = 16  # columns of the batch in a product on tensor cores
 
 Integers = NDArray[np.integer]
 
@@ -169,8 +168,7 @@ def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:
 def _count_panels(launch: _Launch) -> Counts:
     """Count what `multiply_panels` loads: a warp takes a share of a panel's records."""
     _, cols, batch, _, _, shares, columns, starts, *_, pitch, _ = launch.arguments
-    depth = launch.constants["DEPTH"]
-    chunk = 32 if depth < 32 else 16  # entries
+    depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
     begin, end = shares[:, :-1].ravel(), shares[:, 1:].ravel()  # (panels * parts,), a warp each
     first, last = begin[begin < end], end[begin < end]
     entry, last_entry = starts[first], starts[last]
@@ -216,12 +214,12 @@ def _count_parts(launch: _Launch) -> Counts:
 def _count_strips(launch: _Launch) -> Counts:
     """Count what `multiply_strips` loads: the warps of a block share the chunks of a strip."""
     _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
-    depth, warps = launch.constants["DEPTH"], launch.block[1]
-    vector = min(depth, 4)  # weights
-    indices = ceil(_CHUNK_OF_COLUMNS * columns.itemsize / _VECTOR)  # loads of a chunk's columns
+    depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
+    warps, vector = launch.block[1], min(depth, 4)  # weights
+    indices = ceil(chunk * columns.itemsize / _VECTOR)  # loads of a chunk's columns
     of_slab = (
         3 * order.size * warps * count_shared(_WORD, LANES)  # order, and both ends of the strip
-        + columns.size // _CHUNK_OF_COLUMNS * indices * count_shared(_VECTOR, LANES)
+        + columns.size // chunk * indices * count_shared(_VECTOR, LANES)
         + columns.size * depth // vector * count_shared(vector * _WORD, LANES)
     )
     loads: Counts = launch.slabs * of_slab + _activations(columns, batch, pitch)
@@ -232,16 +230,16 @@ def _count_fragments(launch: _Launch) -> Counts:
     """Count what `multiply_fragments` loads: 16 entries, and 16 of the batch, at a time."""
     _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
     parts, warps = launch.constants["DEPTH"] // 8, launch.block[1]
-    chunks = columns.size // _CHUNK_OF_FRAGMENTS
+    chunks = columns.size // launch.constants["CHUNK"]
     pair = 2 * columns.itemsize  # of columns, and a load has four of these
     of_slab = (
         3 * order.size * warps * count_shared(_WORD, LANES)  # order, and both ends of the strip
         + 2 * chunks * np.array([4 * pair, LANES * pair, 1])
         + parts * chunks * count_spans(np.zeros(1, np.int64), LANES, 8)[0]  # weights
     )
-    tiles, rest = divmod(batch, _CHUNK_OF_FRAGMENTS)
+    tiles, rest = divmod(batch, _TILE)
     starts = _HALF * np.int64(pitch) * _of_four_entries(columns)
-    whole = _count_tile(starts, _CHUNK_OF_FRAGMENTS, is_aligned=pitch % 2 == 0)
+    whole = _count_tile(starts, _TILE, is_aligned=pitch % 2 == 0)
     last = _count_tile(starts + tiles * SECTOR_BYTES, rest, is_aligned=pitch % 2 == 0)
     loads: Counts = launch.slabs * of_slab + tiles * whole + last
     return loads

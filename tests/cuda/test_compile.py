@@ -6,19 +6,30 @@ from pathlib import Path
 
 import pytest
 
-from gpuprune.contenders import column_group, row_group
+from gpuprune.contenders.column_group import device as column_device
+from gpuprune.contenders.row_group import device as row_device
 
 nvrtc = pytest.importorskip("cupy_backends.cuda.libs.nvrtc", exc_type=ImportError)
 
-ROW, COLUMN = (Path(one.__file__).parent for one in (row_group, column_group))
+ROW, COLUMN = (Path(one.__file__).parent for one in (row_device, column_device))
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 
 
 def variants(path, **constants):
+    """List every choice of constants, with those that follow from the choice."""
     names = constants.keys()
-    return [
-        (path, dict(zip(names, values, strict=True))) for values in product(*constants.values())
-    ]
+    chosen = [dict(zip(names, values, strict=True)) for values in product(*constants.values())]
+    return [(path, one | FOLLOWING.get(path.name, lambda _: {})(one)) for one in chosen]
+
+
+FOLLOWING = {
+    "panel.cu": lambda one: {
+        "HEIGHT": row_device.HEIGHT,
+        "CHUNK": row_device.chunk_of(one["DEPTH"]),
+    },
+    "gather.cu": lambda _: {"CHUNK": column_device.GATHER_CHUNK},
+    "fragments.cu": lambda _: {"CHUNK": column_device.FRAGMENTS_CHUNK},
+}
 
 
 KERNELS = [

@@ -24,7 +24,11 @@ _FLOAT = 4  # bytes
 _MOST_WARPS = 16
 _CHUNKS_A_WARP = 2  # at least, for adding the warps' sums to be the smaller part
 _TENSOR_CORES = (8, 0)  # compute capability from which on m16n8k16 is there
-_TILE_ROWS, _TILE_ENTRIES = 8, 16  # of the weights in such a product
+_TILE_ROWS = 8  # of the weights in such a product
+
+# Entries that a warp takes at once.
+GATHER_CHUNK = 8
+FRAGMENTS_CHUNK = 16  # of a product on tensor cores
 
 
 def prepare(problem: Problem, gpu: Gpu) -> Prepared:
@@ -72,33 +76,33 @@ class _Kernel:
 
 
 def _gather(problem: Problem, gpu: Gpu) -> _Kernel:
-    case, chunk = problem.case, 8
-    steps = _steps(case, shallowest=1, chunk=chunk)
+    case = problem.case
+    steps = _steps(case, shallowest=1, chunk=GATHER_CHUNK)
     slots = 1 if case.batch <= LANES else 2
     return _Kernel(
         file="gather.cu",
         name="multiply_strips",
         variant="gather",
-        chunk=chunk,
+        chunk=GATHER_CHUNK,
         slab=LANES * slots,
         steps=steps,
         constants={"SLOTS": slots},
-        strips=pack(problem.weights, problem.mask, steps, chunk, gpu.xp),
+        strips=pack(problem.weights, problem.mask, steps, GATHER_CHUNK, gpu.xp),
     )
 
 
 def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
     case = problem.case
-    steps = _steps(case, shallowest=_TILE_ROWS, chunk=_TILE_ENTRIES)
+    steps = _steps(case, shallowest=_TILE_ROWS, chunk=FRAGMENTS_CHUNK)
     # As bits: neither the packing nor the kernels care which of the two they are.
     bits = problem.weights.view(gpu.xp.uint16)
-    strips = pack(bits, problem.mask, steps, _TILE_ENTRIES, gpu.xp)
+    strips = pack(bits, problem.mask, steps, FRAGMENTS_CHUNK, gpu.xp)
     tiles = min(4, max(1, ceil(case.batch / 16)))
     return _Kernel(
         file="fragments.cu",
         name="multiply_fragments",
         variant="tensor cores",
-        chunk=_TILE_ENTRIES,
+        chunk=FRAGMENTS_CHUNK,
         slab=16 * tiles,
         steps=steps,
         constants={"TILES": tiles, "BFLOAT16": int(case.dtype == "bfloat16")},
@@ -136,6 +140,7 @@ def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
         kernel.name,
         shared_bytes=warps // 2 * tile_bytes,
         DEPTH=kernel.steps.depth,
+        CHUNK=kernel.chunk,
         INDEX_BITS=8 * strips.columns.itemsize,
         **kernel.constants,
     )

@@ -1,7 +1,7 @@
 // Column groups in float16 or bfloat16: a strip of rows times a slab of the batch on tensor cores.
 //
 // Layout. Strips, entries, starts and order are as in gather.cu, with DEPTH a multiple of 8 and
-// CHUNK 16. The weights of a chunk lie as the tensor cores want their second operand, (16 entries,
+// CHUNK 16, as many as a tile has. The weights of a chunk lie as the tensor cores want their second operand, (16 entries,
 // 8 rows), one such tile after the other: four weights a lane, lane l has row l / 4 of the tile
 // and, of the chunk, the entries l % 4 * 2 + {0, 1, 8, 9}:
 //
@@ -24,7 +24,6 @@ using Index = int;
 #endif
 
 constexpr int LANES = 32;
-constexpr int CHUNK = 16;         // entries
 constexpr int PARTS = DEPTH / 8;  // of a strip, eight rows each
 constexpr int SUMS = TILES * PARTS * 4;
 

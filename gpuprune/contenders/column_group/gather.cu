@@ -23,9 +23,8 @@ using Index = int;
 #endif
 
 constexpr int LANES = 32;
-constexpr int CHUNK = 8;                            // entries
 constexpr int HELD = DEPTH < 32 ? CHUNK : CHUNK / 2;  // entries whose activations are in registers
-constexpr int VECTOR = DEPTH < 4 ? DEPTH : 4;       // weights that are loaded at once
+constexpr int VECTOR = DEPTH < 4 ? DEPTH : 4;         // weights that are loaded at once
 
 struct alignas(4 * VECTOR) Weights {
     float at[VECTOR];

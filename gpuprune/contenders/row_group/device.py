@@ -24,7 +24,8 @@ from gpuprune.units import format_bytes
 _FOLDER = Path(__file__).parent
 _FLOAT = 4  # bytes
 
-_HEIGHT = 64  # rows of a panel, as in panel.cu
+HEIGHT = 64  # rows of a panel
+_CHUNK_BYTES = 2 << 10  # of weights that a warp streams at once, at most
 _MOST_PANEL_WARPS = 16
 _PANELS_OF_A_BLOCK = (4, 2, 1)  # the more, the more read the same activations at the same time
 _LEAST_BLOCKS = 4  # of columns in a slice: with fewer, adding the slices is most of the work
@@ -72,12 +73,12 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
     """Pack panels, and cut their records into as many parts as fill the GPU."""
     case, xp, slots = problem.case, gpu.xp, _slots(problem.case.batch)
     steps = split(case.group, case.cols, shallowest=4)
-    chunk = 32 if steps.depth < 32 else 16  # entries, as in panel.cu
-    warp_bytes = _FLOAT * (_HEIGHT * LANES * slots + chunk * steps.depth)
+    chunk = chunk_of(steps.depth)
+    warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * steps.depth)
     warps = min(_MOST_PANEL_WARPS, gpu.shared_bytes // warp_bytes)
     if not warps:
         raise NotApplicable(_too_little_shared(gpu, warp_bytes))
-    count = ceil(case.rows / _HEIGHT)
+    count = ceil(case.rows / HEIGHT)
     of_block = min(count, next(n for n in _PANELS_OF_A_BLOCK if n <= max(1, warps // 2)))
     blocks = ceil(case.cols / steps.group) * steps.count
     slices = min(warps // of_block, ceil(blocks / _LEAST_BLOCKS))
@@ -91,13 +92,15 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
         problem.weights, problem.mask, steps, splits * slices, xp
     )
     return _Product(
-        name=f"panels of {_HEIGHT} rows",
+        name=f"panels of {HEIGHT} rows",
         launch=gpu.compile(
             _FOLDER / "panel.cu",
             "multiply_panels",
             shared_bytes=shared_bytes,
             DEPTH=steps.depth,
             SLOTS=slots,
+            HEIGHT=HEIGHT,
+            CHUNK=chunk,
         ),
         grid=tiles * splits,
         block=(LANES, of_block, slices),
@@ -211,6 +214,11 @@ def _work(problem: Problem, gpu: Gpu, product: _Product, room: int) -> Work:
     return Work(phases=(multiplying, adding), cores=cores, starts=1)
 
 
+def chunk_of(depth: int) -> int:
+    """Return how many entries of panels, of `depth` weights each, a warp streams at once."""
+    return min(LANES, _CHUNK_BYTES // (_FLOAT * depth))
+
+
 def pack_panels(
     weights: Array, mask: Array, steps: Steps, parts: int, xp: Any
 ) -> tuple[Array, ...]:
@@ -221,10 +229,10 @@ def pack_panels(
     """
     kept = steps.cut(mask, xp).any(axis=2)  # (rows, blocks)
     height, blocks = kept.shape
-    panels = ceil(height / _HEIGHT)
-    filled = xp.zeros((panels * _HEIGHT, blocks), bool)
+    panels = ceil(height / HEIGHT)
+    filled = xp.zeros((panels * HEIGHT, blocks), bool)
     filled[:height] = kept
-    by_panel = filled.reshape(panels, _HEIGHT, blocks).transpose(0, 2, 1)
+    by_panel = filled.reshape(panels, HEIGHT, blocks).transpose(0, 2, 1)
     panel, block, row = xp.nonzero(by_panel)  # in the order of the entries
     counts = xp.count_nonzero(by_panel, axis=2)  # (panels, blocks)
     is_record = counts > 0
@@ -237,7 +245,7 @@ def pack_panels(
         (group * steps.group + step * steps.depth).astype(xp.int32),
         starts.astype(xp.int32),
         row.astype(xp.uint8),
-        steps.cut(weights, xp)[panel * _HEIGHT + row, block],
+        steps.cut(weights, xp)[panel * HEIGHT + row, block],
     )
 
 

@@ -23,9 +23,7 @@
 // products of its own, out[split], which `add_parts` adds.
 
 constexpr int LANES = 32;
-constexpr int HEIGHT = 64;
 constexpr int WIDTH = LANES * SLOTS;                           // columns of a slab
-constexpr int CHUNK = DEPTH < 32 ? 32 : 16;                    // entries: at most 2 KiB of weights
 constexpr int VECTORS = CHUNK * DEPTH / 4 / LANES;             // of four weights, a lane and chunk
 constexpr bool AHEAD = DEPTH < 32;                             // registers for a second record
 constexpr unsigned ALL = 0xffffffffu;
