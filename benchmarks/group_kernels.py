@@ -184,7 +184,7 @@ def _cache_traffic(problem: Problem, own: str, threads: int) -> tuple[float, flo
         step, slices = cut_batch(case.batch, packed.depth, 4, registers())
         loaded = packed.columns.size * step.sizes.narrow * slices * 4
         return loaded, _cache_rate(case.cols * step.sizes.narrow, writes=False)
-    cut = blocks.cut(case.cols, case.group)
+    cut = blocks.Blocks.of(case.cols, case.group)
     height = blocks.panel_height(case.rows, threads)
     counts = blocks.count_by_panel(cut.kept(problem.mask), height)
     step, slices = cut_batch(case.batch, cut.depth, 4, registers())

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuprune.backends import Array
+from gpuprune.ragged import starts_of
 from gpuprune.records import Case
 
 
@@ -39,8 +40,7 @@ def pack(
     kept = mask.reshape(cut).any(axis=(1, 3))  # (block rows, block columns)
     index = xp.int32 if fits_int32(rows, cols, height, width) else xp.int64
     row, column = xp.nonzero(kept)
-    starts = xp.zeros(kept.shape[0] + 1, index)
-    starts[1:] = xp.cumsum(xp.count_nonzero(kept, axis=1))
+    starts = starts_of(xp.count_nonzero(kept, axis=1), xp).astype(index)
     values = weights.reshape(cut).transpose(0, 2, 1, 3)[row, column]
     return values, column.astype(index), starts
 

@@ -11,8 +11,8 @@ from typing import Any, Self
 
 from gpuprune.backends import Array, Backend
 
-DEEPEST = 32  # weights of a step: their products with two columns of the batch fill the registers
 LANES = 32  # of a warp
+_MOST_WEIGHTS = 32  # of a step: their products with two columns fill the registers
 _SHARED_BY_DEFAULT = 48 << 10  # bytes; a kernel must ask for more
 _LARGEST_INDEX = 1 << 30  # of 32 bits, with room for what kernels add to one
 _LARGEST_BATCH = 65535 * 2 * LANES  # blocks along y, each with as many columns if it is large
@@ -71,6 +71,14 @@ class Steps:
     count: int  # steps of a group
     depth: int  # weights of a step, a power of two; the last may reach beyond the group
 
+    @classmethod
+    def of(cls, group: int, length: int, *, shallowest: int) -> Self:
+        """Cut a group, or a row or column of `length` if that is shorter, into the fewest."""
+        group = min(group, length)
+        count = ceil(group / _MOST_WEIGHTS)
+        depth = max(shallowest, 1 << (ceil(group / count) - 1).bit_length())
+        return cls(group=group, count=count, depth=depth)
+
     def cut(self, matrix: Array, xp: Any) -> Array:
         """Cut the rows (n, length) of a matrix into steps: (n, groups * count, depth).
 
@@ -81,14 +89,6 @@ class Steps:
         whole = _fill_up(matrix, groups * self.group, xp).reshape(lines, groups, self.group)
         steps = _fill_up(whole, self.count * self.depth, xp)
         return steps.reshape(lines, groups * self.count, self.depth)
-
-
-def split(group: int, length: int, *, shallowest: int) -> Steps:
-    """Cut a group, or a row or column of `length` if that is shorter, into the fewest steps."""
-    group = min(group, length)
-    count = ceil(group / DEEPEST)
-    depth = max(shallowest, 1 << (ceil(group / count) - 1).bit_length())
-    return Steps(group=group, count=count, depth=depth)
 
 
 def too_large(batch: int, **numbers: int) -> str | None:

@@ -91,13 +91,20 @@ def registers() -> Registers:
     return Registers("128-bit vectors", 16, 16)
 
 
-def split(group: int) -> tuple[int, int]:
-    """Cut a group of weights into as few steps as possible, all of one depth.
+def cut(length: int, group: int) -> tuple[int, NDArray[np.int64], NDArray[np.int64]]:
+    """Cut a row or column of weights into groups, and each of these into steps.
 
-    Returns the number of steps and their depth; the last one may reach beyond the group.
+    A group has as few steps as possible, all of one depth, and is no longer than `length`. Returns
+    the depth, the first weight of each step, and the one after its last: (steps,) both.
     """
+    group = min(group, length)
     steps = ceil(group / DEEPEST)
-    return steps, ceil(group / steps)
+    depth = ceil(group / steps)
+    starts = np.arange(0, length, group)[:, None]  # (groups, 1)
+    firsts = starts + depth * np.arange(steps)  # (groups, steps)
+    lasts = np.minimum(firsts + depth, np.minimum(starts + group, length))
+    there = firsts < lasts  # a short last group may have fewer
+    return depth, firsts[there], lasts[there]
 
 
 def cut_batch(batch: int, depth: int, itemsize: int, host: Registers) -> tuple[Step, int]:
@@ -125,16 +132,6 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     buffer = np.zeros(size + CACHE_LINE, np.uint8)
     start = -buffer.ctypes.data % CACHE_LINE
     return buffer[start : start + size].view(dtype).reshape(shape)
-
-
-def starts_of(counts: Any, xp: Any = np) -> Any:
-    """Return where each of several lists begins, and the end of the last: (lists + 1), int64.
-
-    `counts` is an array of `xp`, NumPy or CuPy, of any shape.
-    """
-    starts = xp.zeros(counts.size + 1, xp.int64)
-    starts[1:] = xp.cumsum(counts.ravel(), dtype=xp.int64)
-    return starts
 
 
 def share_out(work: NDArray[np.int64], workers: int) -> NDArray[np.int64]:

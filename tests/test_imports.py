@@ -38,6 +38,13 @@ def test_help_imports_nothing_heavy(arguments):
     assert [name for name in HEAVY if name in loaded] == []
 
 
+def test_packing_for_a_gpu_imports_no_numba():
+    modules = ["row_group.device", "column_group.device", "nvmath", "torch_csr"]
+    lines = [f"import gpuprune.contenders.{name}" for name in modules]
+    lines += ["import sys", "sys.exit('numba' in sys.modules)"]
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
+
+
 def test_python_m_gpuprune_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "gpuprune", "--version"], capture_output=True, text=True, check=True

@@ -11,10 +11,10 @@ from gpuprune.steps import (
     Sizes,
     Step,
     aligned_zeros,
+    cut,
     cut_batch,
     registers,
     share_out,
-    split,
 )
 
 AVX512 = Registers("AVX-512", 64, 32)
@@ -23,18 +23,30 @@ NEON = Registers("NEON", 16, 32)
 
 
 @pytest.mark.parametrize(
-    ("group", "steps", "depth"),
-    [(1, 1, 1), (2, 1, 2), (7, 1, 7), (8, 1, 8), (9, 2, 5), (16, 2, 8), (17, 3, 6), (64, 8, 8)],
+    ("length", "group", "depth", "firsts", "lasts"),
+    [
+        (4, 1, 1, [0, 1, 2, 3], [1, 2, 3, 4]),
+        (14, 7, 7, [0, 7], [7, 14]),
+        (16, 16, 8, [0, 8], [8, 16]),
+        (20, 9, 5, [0, 5, 9, 14, 18], [5, 9, 14, 18, 20]),  # the last group has one step
+        (17, 64, 6, [0, 6, 12], [6, 12, 17]),
+    ],
 )
-def test_a_group_is_cut_into_few_steps_of_one_depth(group, steps, depth):
-    assert split(group) == (steps, depth)
+def test_groups_are_cut_into_few_steps_of_one_depth(length, group, depth, firsts, lasts):
+    found, *edges = cut(length, group)
+    assert (found, [edge.tolist() for edge in edges]) == (depth, [firsts, lasts])
 
 
-@given(st.integers(1, 5000))
-def test_the_steps_of_a_group_cover_it_and_none_is_idle(group):
-    steps, depth = split(group)
-    assert depth <= DEEPEST
-    assert (steps - 1) * depth < group <= steps * depth
+@given(st.integers(1, 500), st.integers(1, 600))
+def test_the_steps_of_groups_cover_them_and_none_is_idle(length, group):
+    depth, firsts, lasts = cut(length, group)
+    assert 1 <= depth <= DEEPEST
+    assert firsts.tolist() == [0, *lasts[:-1]]
+    assert lasts[-1] == length
+    assert ((firsts < lasts) & (lasts <= firsts + depth)).all()
+    of_group = firsts // min(group, length)
+    assert (of_group == (lasts - 1) // min(group, length)).all()
+    assert np.bincount(of_group).max() == -(-min(group, length) // DEEPEST)
 
 
 @pytest.mark.parametrize(

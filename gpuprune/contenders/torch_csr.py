@@ -8,8 +8,8 @@ from typing import Any
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
+from gpuprune.ragged import starts_of
 from gpuprune.roofline import Phase, Work, operations
-from gpuprune.steps import starts_of
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:

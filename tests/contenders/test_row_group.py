@@ -5,7 +5,7 @@ import pytest
 
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
-from gpuprune.contenders import NotApplicable, column_group, row_group
+from gpuprune.contenders import NotApplicable, row_group
 from gpuprune.contenders.row_group.blocks import panel_height
 from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, BEFORE
@@ -130,13 +130,6 @@ def test_bytes_are_those_of_the_format_and_both_operands(cpu):
     counts, rows, values, starts = 4 * 2, 1024, 256 * 32 * 4, 2 * 8
     activations, out = 32 * 50 * 4, 256 * 50 * 4
     assert only(problem, cpu).bytes == counts + rows + values + starts + activations + out
-
-
-def test_groups_down_columns_are_declined(cpu):
-    with pytest.raises(NotApplicable, match="column_group"):
-        row_group.prepare(problem_of(cpu, orientation="column"), cpu)
-    with pytest.raises(NotApplicable, match="row_group"):
-        column_group.prepare(problem_of(cpu, orientation="row"), cpu)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

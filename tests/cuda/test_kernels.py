@@ -7,7 +7,7 @@ import pytest
 
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable
-from gpuprune.kernels import Steps, split
+from gpuprune.kernels import Steps
 from gpuprune.problem import Problem
 from gpuprune.records import Case
 from gpuprune.roofline import Phase, Work
@@ -229,7 +229,7 @@ def test_bytes_are_those_of_the_format_and_both_operands():
 
 
 def test_groups_are_cut_into_the_fewest_steps():
-    assert [split(group, 100, shallowest=1) for group in (1, 3, 32, 33, 65, 200)] == [
+    assert [Steps.of(group, 100, shallowest=1) for group in (1, 3, 32, 33, 65, 200)] == [
         Steps(group=1, count=1, depth=1),
         Steps(group=3, count=1, depth=4),
         Steps(group=32, count=1, depth=32),

@@ -13,11 +13,11 @@ import numpy as np
 
 from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
-from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, too_large
+from gpuprune.kernels import LANES, Gpu, Steps, by_rows, too_large
 from gpuprune.problem import Problem
+from gpuprune.ragged import starts_of
 from gpuprune.records import Case
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import starts_of
 
 _FOLDER = Path(__file__).parent
 _FLOAT = 4  # bytes
@@ -117,7 +117,7 @@ def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
 
 def _steps(case: Case, *, shallowest: int, chunk: int) -> Steps:
     """Cut the groups; raises NotApplicable where kernels cannot count what all of them are."""
-    steps = split(case.group, case.rows, shallowest=shallowest)
+    steps = Steps.of(case.group, case.rows, shallowest=shallowest)
     strips = ceil(case.rows / steps.group) * steps.count
     entries = strips * ceil(case.cols / chunk) * chunk  # with those that fill up the chunks
     if reason := too_large(case.batch, rows=case.rows, columns=case.cols, groups=entries):

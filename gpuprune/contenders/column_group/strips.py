@@ -12,7 +12,8 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from gpuprune.steps import split, starts_of
+from gpuprune.ragged import starts_of
+from gpuprune.steps import cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +31,7 @@ class Strips:
 def pack(weights: NDArray[Any], mask: NDArray[np.bool_], group: int) -> Strips:
     """Pack the weights (rows, cols) of the groups of which the mask keeps any weight."""
     rows, cols = weights.shape
-    group = min(group, rows)
-    steps, depth = split(group)
-    tops = np.arange(0, rows, group)[:, None]  # (groups, 1)
-    firsts = (tops + depth * np.arange(steps)).ravel()  # (strips,)
-    lasts = np.minimum(firsts + depth, np.minimum(tops + group, rows).repeat(steps))
-    firsts, lasts = firsts[firsts < lasts], lasts[firsts < lasts]
+    depth, firsts, lasts = cut(rows, group)
     kept = np.zeros((firsts.size, cols), np.bool_)
     _mark(mask, firsts, lasts, kept)
     starts = starts_of(np.count_nonzero(kept, axis=1))

@@ -7,13 +7,14 @@ where the group ends. Entries lie row by row, or panel by panel of some hundred 
 
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
-from gpuprune.steps import split, starts_of
+from gpuprune.ragged import starts_of
+from gpuprune.steps import cut
 
 _HIGHEST_PANEL = 256  # rows: as many as a byte tells apart, and their sums fit the second cache
 _LOWEST_PANEL = 32  # rows: fewer share a block's activations too seldom
@@ -27,6 +28,12 @@ class Blocks:
     depth: int  # columns of a block
     firsts: NDArray[np.int64]  # (blocks,), of each block's columns
     lasts: NDArray[np.int64]  # (blocks,), the one after
+
+    @classmethod
+    def of(cls, cols: int, group: int) -> Self:
+        """Cut the columns into groups, and these into blocks."""
+        depth, firsts, lasts = cut(cols, group)
+        return cls(depth=depth, firsts=firsts, lasts=lasts)
 
     @property
     def count(self) -> int:
@@ -64,17 +71,6 @@ class Panels:
     rows: NDArray[np.uint8]  # (entries,), row of an entry in its panel
     values: NDArray[Any]  # (entries, depth)
     starts: NDArray[np.int64]  # (panels + 1,), first entry of each panel
-
-
-def cut(cols: int, group: int) -> Blocks:
-    """Cut the columns into groups and blocks; a group longer than a row is the row."""
-    group = min(group, cols)
-    steps, depth = split(group)
-    starts = np.arange(0, cols, group)[:, None]  # (groups, 1)
-    firsts = starts + depth * np.arange(steps)  # (groups, steps)
-    lasts = np.minimum(firsts + depth, np.minimum(starts + group, cols))
-    there = firsts < lasts  # a short last group may have fewer blocks
-    return Blocks(depth=depth, firsts=firsts[there], lasts=lasts[there])
 
 
 def panel_height(rows: int, workers: int) -> int:

@@ -15,10 +15,10 @@ import numpy as np
 
 from gpuprune.backends import Array
 from gpuprune.contenders import NotApplicable, Prepared
-from gpuprune.kernels import LANES, Gpu, Steps, by_rows, split, too_large
+from gpuprune.kernels import LANES, Gpu, Steps, by_rows, too_large
 from gpuprune.problem import Problem
+from gpuprune.ragged import starts_of
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import starts_of
 from gpuprune.units import format_bytes
 
 _FOLDER = Path(__file__).parent
@@ -44,7 +44,7 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
     case = problem.case
     if case.dtype != "float32":
         raise NotApplicable(f"row groups are float32 on a GPU, and the weights are {case.dtype}")
-    steps = split(case.group, case.cols, shallowest=1)
+    steps = Steps.of(case.group, case.cols, shallowest=1)
     blocks = ceil(case.cols / steps.group) * steps.count
     numbers = {"rows": case.rows, "columns": case.cols, "groups": case.rows * blocks}
     if reason := too_large(case.batch, **numbers):
@@ -72,7 +72,7 @@ class _Product:
 def _panels(problem: Problem, gpu: Gpu) -> _Product:
     """Pack panels, and cut their records into as many parts as fill the GPU."""
     case, xp, slots = problem.case, gpu.xp, _slots(problem.case.batch)
-    steps = split(case.group, case.cols, shallowest=4)
+    steps = Steps.of(case.group, case.cols, shallowest=4)
     chunk = chunk_of(steps.depth)
     warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * steps.depth)
     warps = min(_MOST_PANEL_WARPS, gpu.shared_bytes // warp_bytes)

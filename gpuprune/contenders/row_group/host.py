@@ -23,7 +23,6 @@ from gpuprune.contenders import Prepared
 from gpuprune.contenders.row_group.blocks import (
     Blocks,
     count_by_panel,
-    cut,
     pack_panels,
     pack_rows,
     panel_height,
@@ -41,7 +40,7 @@ _FEW_VECTORS = 2  # of an operand: with so few, each addition would wait for the
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
     """Pack the weights for the kernel that suits them."""
-    blocks = cut(problem.case.cols, problem.case.group)
+    blocks = Blocks.of(problem.case.cols, problem.case.group)
     kept = blocks.kept(problem.mask)
     height = panel_height(problem.case.rows, backend.threads or 1)
     counts = count_by_panel(kept, height)
