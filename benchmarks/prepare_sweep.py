@@ -18,7 +18,7 @@ from script import Parser, count, run
 
 from gpuprune import pruning
 from gpuprune.config import paper
-from gpuprune.contenders.csr.host import compress
+from gpuprune.csr.host import compress
 
 Arrays = tuple[Any, Any, Any]
 
@@ -43,7 +43,8 @@ def ours(weights: Any, rates: tuple[float, ...], group: int) -> Iterator[Arrays]
     for rate in rates:
         ranking.mask(rate, out=mask)
         np.multiply(weights, mask, out=pruned)
-        yield compress(pruned, mask, int(np.count_nonzero(mask)))
+        packed = compress(pruned, mask, int(np.count_nonzero(mask)))
+        yield packed.values, packed.columns, packed.offsets
 
 
 def positions(arrays: Arrays, cols: int) -> Any:

@@ -12,10 +12,12 @@ import numpy as np
 import scipy.sparse
 from numpy.typing import NDArray
 
+from gpuprune import csr
 from gpuprune.backends import Backend
 from gpuprune.contenders import NotApplicable, Prepared
+from gpuprune.csr.host import compress
 from gpuprune.problem import Problem
-from gpuprune.roofline import Phase, Work, operations
+from gpuprune.roofline import Work
 
 # Constants of mkl_spblas.h.
 _ZERO_BASED, _NOT_TRANSPOSED, _GENERAL, _ROW_MAJOR = 0, 10, 20, 101
@@ -33,22 +35,18 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         raise NotApplicable("MKL is called with indices of 32 bits, and this matrix needs more")
     library, dot = _load()
     library.MKL_Set_Num_Threads(backend.threads)
-    csr = _compress(problem)
-    matrix = _Matrix(library, csr, case.batch)
-    out = np.empty((case.rows, case.batch), csr.dtype)
-    operands = (csr.data, csr.indices, csr.indptr, problem.activations, out)
-    size = sum(operand.nbytes for operand in operands)
-    phase = Phase(
-        moved=size,
-        flops=operations(case, problem.nnz),
-        gathered=problem.nnz * case.batch * out.itemsize,
-        gathered_from=problem.activations.nbytes,
-    )
+    packed = compress(problem.weights, problem.mask, problem.nnz)
+    matrix = _Matrix(library, packed, case.batch)
+    arrays = (packed.values, packed.columns, packed.offsets)
+    sparse = scipy.sparse.csr_matrix(arrays, shape=packed.shape)
+    out = np.empty((case.rows, case.batch), packed.values.dtype)
+    size = packed.nbytes + problem.activations.nbytes + out.nbytes
+    phase = csr.multiplying(case, problem.nnz, moved=size)
     return [
         Prepared(
             multiply=lambda: matrix.multiply(problem.activations, out),
             bytes=size,
-            call=lambda: dot(csr, problem.activations),
+            call=lambda: dot(sparse, problem.activations),
             work=Work(phases=(phase,), starts=backend.threads != 1),
         )
     ]
@@ -57,21 +55,18 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
 class _Matrix:
     """A sparse matrix as MKL's inspector and executor know it."""
 
-    def __init__(self, library: Any, csr: Any, batch: int) -> None:
-        letter = "s" if csr.dtype == np.float32 else "d"
+    def __init__(self, library: Any, packed: csr.Compressed, batch: int) -> None:
+        values, offsets = packed.values, packed.offsets
+        letter = "s" if values.dtype == np.float32 else "d"
         scalar = ctypes.c_float if letter == "s" else ctypes.c_double
-        self._csr = csr  # MKL points into its arrays
+        self._packed = packed  # MKL points into its arrays
         self._handle = ctypes.c_void_p()
         self._product = getattr(library, f"mkl_sparse_{letter}_mm")
         self._one, self._zero = scalar(1), scalar(0)
         self._description = _Description(_GENERAL, 0, 0)
         create = getattr(library, f"mkl_sparse_{letter}_create_csr")
-        starts, item = csr.indptr.ctypes.data, csr.indptr.itemsize
-        ends = starts + item
-        arrays = [ctypes.c_void_p(starts), ctypes.c_void_p(ends), _data(csr.indices)]
-        _check(
-            create(ctypes.byref(self._handle), _ZERO_BASED, *csr.shape, *arrays, _data(csr.data))
-        )
+        arrays = map(_data, (offsets, offsets[1:], packed.columns, values))  # row starts and ends
+        _check(create(ctypes.byref(self._handle), _ZERO_BASED, *packed.shape, *arrays))
         weakref.finalize(self, library.mkl_sparse_destroy, self._handle)
         hint = (_NOT_TRANSPOSED, self._description, _ROW_MAJOR, batch, _EXPECTED_CALLS)
         _check(library.mkl_sparse_set_mm_hint(self._handle, *hint))
@@ -120,15 +115,6 @@ def _load() -> tuple[Any, Callable[..., Any]]:
         return ctypes.CDLL(os.environ["MKL_RT"]), sparse_dot_mkl.dot_product_mkl
     except (ImportError, OSError, StopIteration):  # a missing package is an ImportError, too
         raise NotApplicable("needs two packages: pip install sparse-dot-mkl mkl") from None
-
-
-def _compress(problem: Problem) -> Any:
-    """Pack the kept weights, exact zeros among them."""
-    mask = problem.mask
-    starts = np.zeros(mask.shape[0] + 1, np.int32)
-    np.cumsum(np.count_nonzero(mask, axis=1), out=starts[1:])
-    columns = np.nonzero(mask)[1].astype(np.int32)
-    return scipy.sparse.csr_matrix((problem.weights[mask], columns, starts), shape=mask.shape)
 
 
 def _data(array: NDArray[Any]) -> ctypes.c_void_p:

@@ -5,11 +5,11 @@ from contextlib import AbstractContextManager, nullcontext
 from types import ModuleType
 from typing import Any
 
+from gpuprune import csr
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
-from gpuprune.ragged import starts_of
-from gpuprune.roofline import Phase, Work, operations
+from gpuprune.roofline import Work
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -27,15 +27,13 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
         raise NotApplicable(f"torch {torch.__version__} finds no GPU: install one built for CUDA")
     if backend.threads:
         torch.set_num_threads(backend.threads)
-    starts = starts_of(xp.count_nonzero(mask, axis=1), xp)
-    columns = xp.nonzero(mask)[1].copy()  # contiguous also for torch, which wants stride 1
-    values = problem.weights[mask]
+    packed = csr.compress(problem.weights, mask, xp, index=xp.int64)  # torch's own
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta state")
         matrix = torch.sparse_csr_tensor(
-            torch.from_dlpack(starts),
-            torch.from_dlpack(columns),
-            torch.from_dlpack(values),
+            torch.from_dlpack(packed.offsets),
+            torch.from_dlpack(packed.columns),
+            torch.from_dlpack(packed.values),
             size=mask.shape,
             check_invariants=True,
         )
@@ -51,13 +49,8 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
             torch.mm(matrix, activations, out=out)
         return result
 
-    size = sum(int(one.nbytes) for one in (starts, columns, values, problem.activations, result))
-    phase = Phase(
-        moved=size,
-        flops=operations(case, problem.nnz),
-        gathered=problem.nnz * case.batch * values.itemsize,
-        gathered_from=problem.activations.nbytes,
-    )
+    size = packed.nbytes + int(problem.activations.nbytes + result.nbytes)
+    phase = csr.multiplying(case, problem.nnz, moved=size)
     return [
         Prepared(
             multiply=into_output,

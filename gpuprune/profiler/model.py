@@ -15,6 +15,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from gpuprune import csr
 from gpuprune.errors import GpupruneError
 from gpuprune.profiler.loads import (
     DISTINCT_BYTES,
@@ -110,9 +111,10 @@ def predict(
 
 
 def _compress(mask: NDArray[np.bool_], itemsize: int, batch: int) -> _Rows:
+    _, columns, starts = csr.find(mask, np)
     return _Rows(
-        starts=np.concatenate([[0], np.cumsum(np.count_nonzero(mask, axis=1))]),
-        columns=np.flatnonzero(mask) % mask.shape[1],
+        starts=starts,
+        columns=columns,
         cols=mask.shape[1],
         batch=batch,
         itemsize=itemsize,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gpuprune import contenders
+from gpuprune import contenders, csr
 from gpuprune.contenders import Prepared
 from gpuprune.problem import AFTER, BEFORE, PREPARING
 from gpuprune.records import Case, Contract
@@ -113,12 +113,10 @@ def test_cusparse_is_given_two_layouts_and_every_algorithm(gpu):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
 def test_csr_holds_what_the_mask_keeps(gpu, dtype):
-    from gpuprune.contenders.csr.cusparse import compress
-
     problem = problem_of(gpu, rows=30, cols=41, rate=0.7, group=3, dtype=dtype)
     row, col = (int(index[0]) for index in gpu.xp.nonzero(problem.mask))
     problem.weights[row, col] = 0  # exact zeros inside kept groups stay stored
-    found = compress(problem.weights, problem.mask)
+    found = csr.compress(problem.weights, problem.mask, gpu.xp)
     weights, mask = gpu.numpy(problem.weights), gpu.numpy(problem.mask)
     rows, columns = np.nonzero(mask)
     assert found.columns.dtype == found.offsets.dtype == np.int32

@@ -8,7 +8,6 @@ and what CuPy does is timed apart, as the call.
 import weakref
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import cupy
@@ -18,10 +17,11 @@ from cupy.cuda import runtime
 from cupy_backends.cuda.libs import cusparse
 from numpy.typing import NDArray
 
+from gpuprune import csr
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
-from gpuprune.roofline import Phase, Work, operations
+from gpuprune.roofline import Phase, Work
 
 _Order = Literal["C", "F"]
 _ALGORITHMS = {"default": 0, "ALG1": 4, "ALG2": 6, "ALG3": 12}  # cusparseSpMMAlg_t
@@ -39,21 +39,6 @@ _TYPES: dict[str, tuple[int, int, type]] = {
 _REFUSALS = (3, 4, 10, 11)
 
 
-@dataclass(frozen=True)
-class Compressed:
-    """A matrix as CSR, on the device."""
-
-    values: Array  # (nnz)
-    columns: Array  # (nnz), int32 or int64
-    offsets: Array  # (rows + 1), the type of the columns: where each row starts
-    shape: tuple[int, int]
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the three arrays."""
-        return int(self.values.nbytes + self.columns.nbytes + self.offsets.nbytes)
-
-
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     """Return the product of the same arrays in each layout, by each algorithm.
 
@@ -61,7 +46,7 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     """
     if reason := backend.unsupported(problem.case.dtype):
         raise NotApplicable(reason)
-    matrix = compress(problem.weights, problem.mask)
+    matrix = csr.compress(problem.weights, problem.mask, cupy)
     if not len(matrix.values):
         return [_nothing(matrix, problem)]
     call = _by_cupy(matrix, problem)
@@ -87,27 +72,12 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
                     variant=variant,
                     bytes=size,
                     call=call,
-                    work=_work(problem, size),
+                    work=Work(phases=(csr.multiplying(problem.case, problem.nnz, moved=size),)),
                 )
             )
     if not prepared:
         raise NotApplicable(f"cuSPARSE refuses every algorithm; {'; '.join(refusals)}")
     return prepared
-
-
-def compress(weights: Array, mask: Array) -> Compressed:
-    """Pack the weights (rows, cols) that a mask keeps, exact zeros among them, row by row."""
-    rows, cols = weights.shape
-    kept = cupy.flatnonzero(mask)  # (nnz), int64
-    index = np.int32 if max(kept.size, rows, cols) <= np.iinfo(np.int32).max else np.int64
-    offsets = cupy.zeros(rows + 1, index)
-    offsets[1:] = cupy.cumsum(mask.sum(axis=1))
-    return Compressed(
-        values=weights.ravel()[kept],
-        columns=(kept % cols).astype(index),
-        offsets=offsets,
-        shape=(rows, cols),
-    )
 
 
 class _Product:
@@ -118,7 +88,7 @@ class _Product:
     """
 
     def __init__(
-        self, matrix: Compressed, activations: Array, order: _Order, dtype: str, algorithm: int
+        self, matrix: csr.Compressed, activations: Array, order: _Order, dtype: str, algorithm: int
     ) -> None:
         storage, self._compute, scale = _TYPES[dtype]
         self._algorithm = algorithm
@@ -159,18 +129,7 @@ class _Product:
         )
 
 
-def _work(problem: Problem, size: int) -> Work:
-    """Account for what any product of CSR by rows does: a row of activations for each weight."""
-    phase = Phase(
-        moved=size,
-        flops=operations(problem.case, problem.nnz),
-        gathered=problem.nnz * problem.case.batch * problem.weights.itemsize,
-        gathered_from=problem.activations.nbytes,
-    )
-    return Work(phases=(phase,))
-
-
-def _describe_csr(matrix: Compressed, storage: int) -> int:
+def _describe_csr(matrix: csr.Compressed, storage: int) -> int:
     is_narrow = matrix.columns.dtype == np.int32
     index = cusparse.CUSPARSE_INDEX_32I if is_narrow else cusparse.CUSPARSE_INDEX_64I
     descriptor: int = cusparse.createCsr(
@@ -201,7 +160,7 @@ def _describe_dense(values: Array, order: _Order, storage: int) -> int:
     return descriptor
 
 
-def _nothing(matrix: Compressed, problem: Problem) -> Prepared:
+def _nothing(matrix: csr.Compressed, problem: Problem) -> Prepared:
     """Multiply a matrix without weights: cuSPARSE wants some."""
     out = cupy.empty((problem.case.rows, problem.case.batch), matrix.values.dtype)
 
@@ -218,11 +177,11 @@ def _nothing(matrix: Compressed, problem: Problem) -> Prepared:
     )
 
 
-def _by_cupy(matrix: Compressed, problem: Problem) -> Callable[[], Array] | None:
+def _by_cupy(matrix: csr.Compressed, problem: Problem) -> Callable[[], Array] | None:
     """Return what a user of CuPy writes, None where CuPy has no such sparse matrix."""
     if problem.case.dtype not in ("float32", "float64"):
         return None
-    csr = cupyx.scipy.sparse.csr_matrix(
+    sparse = cupyx.scipy.sparse.csr_matrix(
         (matrix.values, matrix.columns, matrix.offsets), shape=matrix.shape
     )
-    return lambda: csr @ problem.activations
+    return lambda: sparse @ problem.activations
