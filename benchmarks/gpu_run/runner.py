@@ -13,12 +13,12 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from gpuprune.errors import GpupruneError
 from gpuprune.process import end_group
+from gpuprune.resuming import now
 
 ROOT = Path(__file__).parents[2]
 JOURNAL = "steps.jsonl"
@@ -134,7 +134,7 @@ def _make(step: Step, last: Attempt | None, place: _Place) -> None:
         device=place.device,
         limit_s=step.limit_s,
         commands=tuple(_shown(command) for command in step.commands),
-        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        started=now(),
         machine=place.machine,
     )
 
