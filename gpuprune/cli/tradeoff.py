@@ -47,7 +47,7 @@ def tradeoff(
     """
     from gpuprune import plots, report, session
     from gpuprune.accuracy import experiment
-    from gpuprune.cli import accuracy_table, console
+    from gpuprune.cli import console
     from gpuprune.errors import GpupruneError
     from gpuprune.tradeoff import common_seeds, points, recommend, row
 
@@ -58,7 +58,7 @@ def tradeoff(
             raise GpupruneError(f"{figure} is an input, too", hint="give the figure another name")
     run, results, bench_warning = session.load(bench)
     header, outcomes, accuracy_warning = experiment.load(accuracy)
-    for warning in (bench_warning, accuracy_warning, *accuracy_table.rates_missed(outcomes)):
+    for warning in (bench_warning, accuracy_warning, *report.rates_missed(outcomes)):
         console.note(warning, quiet=quiet)
     found = points(results, header, outcomes)
     if common_seeds(outcomes) != {one.seed for one in outcomes}:

@@ -1,5 +1,6 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
+from gpuprune.report.accuracy import accuracy_remarks, accuracy_table, rates_missed
 from gpuprune.report.fitting import fit
 from gpuprune.report.heading import load_note
 from gpuprune.report.kernel_table import kernel_table
@@ -21,6 +22,8 @@ __all__ = [
     "CSV_HEADER",
     "Format",
     "Row",
+    "accuracy_remarks",
+    "accuracy_table",
     "conclusion",
     "csv_text",
     "escape",
@@ -34,6 +37,7 @@ __all__ = [
     "load_note",
     "plan",
     "printable",
+    "rates_missed",
     "summary",
     "table",
 ]
