@@ -2,7 +2,6 @@
 
 from gpuprune.report.accuracy import accuracy_remarks, accuracy_table, rates_missed
 from gpuprune.report.fitting import fit
-from gpuprune.report.heading import load_note
 from gpuprune.report.kernel_table import kernel_table
 from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
@@ -34,7 +33,6 @@ __all__ = [
     "kernel_writer",
     "layer_summary",
     "listing",
-    "load_note",
     "plan",
     "printable",
     "rates_missed",
