@@ -17,13 +17,13 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("bench", metavar="BENCH.jsonl", type=options.INPUT)
-@click.argument("accuracy", metavar="ACCURACY.jsonl", type=options.INPUT)
+@click.argument("bench", metavar="BENCH.jsonl", type=options.FILE)
+@click.argument("accuracy", metavar="ACCURACY.jsonl", type=options.FILE)
 @options.option("--min-accuracy", type=float, metavar="PERCENT", help="At least so much is right.")
 @options.option("--max-drop", type=float, metavar="POINTS", help="Below the unpruned network.")
 @options.option("--min-speedup", type=float, metavar="FACTOR", help="Over dense.")
 @options.option(
-    "--figure", type=options.INPUT, metavar="FILE", help="Figure 5: .png, .svg or .html."
+    "--figure", type=options.FILE, metavar="FILE", help="Figure 5: .png, .svg or .html."
 )
 @options.output_format
 @options.quiet
