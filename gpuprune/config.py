@@ -11,7 +11,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.records import Cache, Contract, Dtype, Orientation, Score
 
 PAPER_SHAPE = (4096, 4096, 50)
-_PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
+PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _RATE_STEP = "0.02"
 _DEFAULT_BATCH = 50
 _MOST_CASES = 100_000
@@ -23,15 +23,15 @@ class Sweep:
     """A grid of cases, and who runs on it how; by default the paper's sweep."""
 
     rates: tuple[float, ...]
-    groups: tuple[int, ...] = _PAPER_GROUPS
+    groups: tuple[int, ...] = PAPER_GROUPS
     shape: tuple[tuple[int, int, int], ...] = (PAPER_SHAPE,)  # rows, cols, batch
     batch: int = _DEFAULT_BATCH  # of layers read from a file
-    dtype: str = "float32"
-    score: str = "rms"
-    orientation: str = "row"
+    dtype: Dtype = "float32"
+    score: Score = "rms"
+    orientation: Orientation = "row"
     device: str = "auto"
     contenders: tuple[str, ...] = ()  # empty: the defaults
-    cache: str = "cold"
+    cache: Cache = "cold"
     weights: str | None = None  # FILE[::TENSOR]
     tensor: str | None = None  # pattern of names
     as_is: bool = False

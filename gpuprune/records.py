@@ -13,9 +13,8 @@ Cache = Literal["cold", "warm"]
 Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
-
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
-ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+ITEM_BYTES: dict[Dtype, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +27,11 @@ class Case:
     rows: int
     cols: int
     batch: int
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     rate: float  # share of the groups removed, 0 to 1
     group: int  # neighbouring weights that are pruned together
-    orientation: str = "row"
-    score: str = "rms"
+    orientation: Orientation = "row"
+    score: Score = "rms"
     min_groups_per_row: int = 0
     seed: int = 0
     weights: str | None = None  # FILE::TENSOR, or None for normal random weights
@@ -57,7 +56,7 @@ class Case:
 class Contract:
     """How samples are taken; two runs are comparable only under the same contract."""
 
-    cache: str = "cold"
+    cache: Cache = "cold"
     samples: int | None = None  # a fixed number of samples, or None for the stop rule
     min_samples: int = 10
     precision: float = 0.005  # relative standard error at which sampling stops
@@ -71,7 +70,7 @@ class Timing:
     """Raw samples in seconds, and how they were taken."""
 
     samples_s: tuple[float, ...]
-    cache: str
+    cache: Cache
     stopped_by: StoppedBy
     call_samples_s: tuple[float, ...] = ()
     host_bound_samples: int = 0  # discarded: the device waited for the host

@@ -8,8 +8,8 @@ from typing import Any, get_args
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Result, Run, Status
+from gpuprune.resuming import MACHINE
 
-_ENVIRONMENT = ("device", "device_name", "node", "threads", "packages")
 _LARGEST_COUNT = 2**63 - 1
 _LONGEST_TOLD = 40  # characters of a value
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e9  # what no clock shows, and three decades
@@ -34,7 +34,7 @@ def environment_fault(environment: object) -> str | None:
     """Say what is wrong with the description of a machine, None if nothing is."""
     if not isinstance(environment, Mapping):
         return "its environment is no table"
-    if missing := [name for name in _ENVIRONMENT if name not in environment]:
+    if missing := [name for name in MACHINE if name not in environment]:
         return f"its environment lacks {', '.join(missing)}"
     counts = (environment["threads"], environment.get("busy_cores"))
     texts = (environment["device"], environment["device_name"])
@@ -78,6 +78,14 @@ def unsound(path: Path, what: str, command: str = "bench") -> GpupruneError:
     return GpupruneError(
         f"{path} is no run of gpuprune {command}: {what}",
         hint=f"give a file as `gpuprune {command} --output` wrote it",
+    )
+
+
+def lacking(path: Path, error: Exception, command: str = "bench") -> GpupruneError:
+    """Make the error that says what a line lacks of a record."""
+    return GpupruneError(
+        f"{path} lacks what a run of gpuprune {command} holds: {error}",
+        hint=f"give a file that `gpuprune {command} --output` wrote",
     )
 
 

@@ -18,11 +18,11 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.INPUT)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.FILE)
 @click.option(
     "-o",
     "--output",
-    type=options.INPUT,
+    type=options.FILE,
     required=True,
     metavar="FILE",
     help="Where to: .png, .svg or .html.",

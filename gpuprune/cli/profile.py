@@ -24,7 +24,7 @@ TIMING = {"device", "contenders", "cache", "samples", "budget"}
 @options.option(
     "--from",
     "sources",
-    type=options.INPUT,
+    type=options.FILE,
     multiple=True,
     metavar="FILE",
     help="Read what ncu or nvprof wrote (-: from stdin); may be given several times.",
@@ -40,9 +40,9 @@ TIMING = {"device", "contenders", "cache", "samples", "budget"}
     f"{', '.join(MAPPINGS)}.",
 )
 @options.option(
-    "--profiler", type=options.INPUT, metavar="PATH", help="ncu or nvprof.  [default: found]"
+    "--profiler", type=options.FILE, metavar="PATH", help="ncu or nvprof.  [default: found]"
 )
-@options.option("--keep", type=options.INPUT, metavar="FILE", help="Keep what the profiler wrote.")
+@options.option("--keep", type=options.FILE, metavar="FILE", help="Keep what the profiler wrote.")
 @options.sweep
 @options.output_format
 @options.quiet

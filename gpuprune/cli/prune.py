@@ -16,8 +16,8 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("source", metavar="IN", type=options.INPUT)
-@click.argument("target", metavar="OUT", type=options.INPUT)
+@click.argument("source", metavar="IN", type=options.FILE)
+@click.argument("target", metavar="OUT", type=options.FILE)
 @click.option("--rate", type=float, required=True, metavar="R", help="Share of groups to remove.")
 @click.option("--group", type=int, required=True, metavar="G", help="Neighbours pruned together.")
 @options.score

@@ -8,10 +8,11 @@ from statistics import median
 from gpuprune import analysis
 from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.contenders import BASELINE
+from gpuprune.environment import load_note
 from gpuprune.records import Calibration, Case, Result, Run
 from gpuprune.report.breakeven import PAPER_RATE, break_even_tables
-from gpuprune.report.footnotes import rates_missed, variants
-from gpuprune.report.heading import heading, load_note
+from gpuprune.report.footnotes import rates_not_reached, variants
+from gpuprune.report.heading import heading
 from gpuprune.report.layout import NOISE, escape, printable, table
 from gpuprune.report.model import is_model, layers_table, told, totals_table
 from gpuprune.report.packing import packing_table
@@ -101,7 +102,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
         if speedups(results, name):
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
-    parts += [variants(results), rates_missed(results)]
+    parts += [variants(results), rates_not_reached(results)]
     parts.append(prediction_table(results, PAPER_RATE, markdown))
     parts.append(packing_table(results, PAPER_RATE, markdown))
     parts += break_even_tables(results, names, markdown)
@@ -233,7 +234,7 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
     headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
     title = "Break-even rate of each group size, by the fastest sparse product"
     title += f" ({NOISE})" if noisy else ""
-    missed = sum(bool(rates_missed(results)) for results in layers.values())
+    missed = sum(bool(rates_not_reached(results)) for results in layers.values())
     told = f"\n\n{_missed_in(missed)}" if missed else ""
     return f"{title}\n\n{table(headers, rows, markdown, left=[0])}{told}"
 
