@@ -153,6 +153,28 @@ def test_speedups_of_samples_that_spread_widely_are_marked_in_every_table(kept):
     assert "~" not in summary(made_run(), quiet)
 
 
+def test_of_each_layer_the_fastest_steady_cell_is_named_and_said_to_be_that():
+    quiet = [one for own in SAMPLE.values() for one in own]
+    noisy = [
+        replace(one, timing=replace(one.timing, samples_s=(0.001, 0.001, 0.0015)))
+        if one.contender == "row_group"
+        else one
+        for one in quiet
+    ]
+    told = summary(made_run(), noisy)
+    assert (
+        """\
+Break-even rate of each group size, by the fastest sparse product
+
+layer         shape    dense         g=1    g=8    fastest, steady ones first
+----------  -------  -------  ----------  -----  ----------------------------
+up          64x32x8  4.00 ms       0.838  0.804              1.33x (g=1, 0.9)
+[/down]     64x32x8  2.00 ms  lost again                     2.00x (g=1, 0.8)
+"""
+        in told
+    )
+
+
 def test_conclusion_on_a_model_doubts_times_that_are_mostly_noise():
     quiet = [one for own in SAMPLE.values() for one in own]
     assert conclusion(by_layer(quiet)) == (

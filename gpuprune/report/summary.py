@@ -141,7 +141,7 @@ def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
 
     notes = ["* fastest group at that rate"]
     if spread & set(found):
-        notes.append(NOISE)
+        notes = [f"{notes[0]}, steady ones first", NOISE]
     title = f"Speedup of {name} over dense ({'; '.join(notes)})"
     return f"{title}\n\n{_grid(found, cell, markdown)}"
 
@@ -210,14 +210,11 @@ def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
 def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """Give every layer a row: dense time, break-even rate a group size, and the best cell."""
     groups = sorted({one.case.group for results in layers.values() for one in results})
-    rows, noisy = [], False
+    rows, tops = [], []
     for case, results in layers.items():
-        best = analysis.best_speedups(results)
-        evens = analysis.break_evens(best)
-        shaky = analysis.unsteady(results)
-        top = max(analysis.steady(best, shaky).items(), key=lambda item: item[1], default=None)
-        mark = "~" if top and top[0] in shaky else ""
-        noisy |= bool(mark)
+        evens = analysis.break_evens(analysis.best_speedups(results))
+        top = analysis.fastest(results)
+        tops += [top] if top else []
         times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
         rows.append(
             [
@@ -225,13 +222,19 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
                 case.shape,
                 format_seconds(median(times)) if times else "",
                 *(str(evens[group]) if group in evens else "" for group in groups),
-                f"{mark}{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",
+                _best_cell(top) if top else "",
             ]
         )
-    headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
+    last = "fastest, steady ones first" if any(top.is_beaten for top in tops) else "fastest"
+    headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), last]
     title = "Break-even rate of each group size, by the fastest sparse product"
-    title += f" ({NOISE})" if noisy else ""
+    title += f" ({NOISE})" if any(top.is_unsteady for top in tops) else ""
     return f"{title}\n\n{table(headers, rows, markdown, left=[0])}"
+
+
+def _best_cell(top: analysis.Fastest) -> str:
+    mark = "~" if top.is_unsteady else ""
+    return f"{mark}{top.speedup:.2f}x (g={top.case.group}, {top.case.rate:g})"
 
 
 def _name(case: Case) -> str:
