@@ -92,6 +92,30 @@ In no sum, for want of a time: <script>\\n."""
     )
 
 
+def test_a_product_without_a_time_is_never_the_best():
+    layers = by_layer(
+        [
+            result("no dense", 0.9, 8, "dense", None),
+            result("no dense", 0.9, 8, "csr", 1.0),
+            result("no sparse", 0.9, 8, "dense", 2.0),
+            result("no sparse", 0.9, 8, "csr", None),
+            result("neither", 0.9, 8, "dense", None),
+            result("neither", 0.9, 8, "csr", None),
+        ]
+    )
+    assert (
+        layers_table(layers, markdown=False)
+        == """\
+The model layer by layer, at 0.9: the fastest product of any group size
+
+layer        shape    dense    sparse  best      group    speedup
+---------  -------  -------  --------  ------  -------  ---------
+no dense   64x32x8            1.00 ms  csr           8
+no sparse  64x32x8  2.00 ms            dense                1.00x
+neither    64x32x8"""
+    )
+
+
 def test_markdown_escapes_names():
     assert "\\<script\\>" in layers_table(SAMPLE, markdown=True)
 

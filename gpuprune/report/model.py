@@ -28,6 +28,13 @@ class _Layer:
         """Seconds where it is left dense if that is faster."""
         return min((s for s in (self.dense_s, self.sparse_s) if s is not None), default=None)
 
+    @property
+    def best(self) -> str:
+        """The product that takes so long, dense where both do; empty where none has a time."""
+        if self.best_s is None:
+            return ""
+        return BASELINE if self.best_s == self.dense_s else self.contender
+
 
 def is_model(layers: Mapping[Case, Sequence[Result]]) -> bool:
     """Whether results are of several layers of one model."""
@@ -121,15 +128,14 @@ def _at(results: Iterable[Result], rate: float | None) -> _Layer:
 
 def _row(layer: _Layer) -> list[str]:
     case = layer.case
-    stays = layer.sparse_s is None or (layer.dense_s or 0) <= layer.sparse_s
     gain = layer.dense_s / layer.best_s if layer.dense_s and layer.best_s else None
     return [
         printable(str(case.weights).partition("::")[2]),
         case.shape,
         _seconds(layer.dense_s),
         _seconds(layer.sparse_s),
-        BASELINE if stays else layer.contender,
-        "" if stays else str(case.group),
+        layer.best,
+        str(case.group) if layer.best not in ("", BASELINE) else "",
         f"{'~' if layer.is_unsteady else ''}{gain:.2f}x" if gain else "",
     ]
 
