@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import ceil, floor, log10
 from typing import TypeVar
 
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
 from gpuprune.stats import quartiles, relative_spread
@@ -15,7 +16,6 @@ DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
 WIDE_SPREAD = 0.10  # inter-quartile range over the median, from which on a cell is unsteady
 _Key = TypeVar("_Key")
 LOST = "lost again"  # a break-even rate that a higher rate does not keep
-_TOLD_RATE = 0.90
 _NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
 _AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
 
@@ -236,11 +236,11 @@ def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
             key = None if case.as_is else (case.rate, case.group)
             seconds = dense[case] or 0.0
             choices.setdefault(key, []).append((seconds, seconds / max(speedup, 1.0)))
-    nearest = min((abs(key[0] - _TOLD_RATE) for key in choices if key), default=0.0)
+    nearest = min((abs(key[0] - PAPER_RATE) for key in choices if key), default=0.0)
     gains = {
         key: (sum(dense for dense, _ in times), sum(best for _, best in times))
         for key, times in choices.items()
-        if len(times) == len(layers) and (not key or abs(key[0] - _TOLD_RATE) == nearest)
+        if len(times) == len(layers) and (not key or abs(key[0] - PAPER_RATE) == nearest)
     }
     if not gains:
         return ""
@@ -316,7 +316,7 @@ def _single_weights(group: int, found: dict[int, BreakEven]) -> str:
 
 def _at_told_rate(best: dict[Case, float]) -> str:
     """Say what grouping gains over the smallest group, at the rate nearest to the paper's."""
-    rate = min((case.rate for case in best), key=lambda rate: abs(rate - _TOLD_RATE))
+    rate = min((case.rate for case in best), key=lambda rate: abs(rate - PAPER_RATE))
     gains = {case.group: speedup for case, speedup in best.items() if case.rate == rate}
     smallest = min(gains)
     enough = min(g for g, gain in gains.items() if gain >= _NEARLY_ALL * max(gains.values()))

@@ -11,6 +11,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.records import Cache, Case, Contract, Dtype, Orientation, Score
 
 PAPER_SHAPE = (4096, 4096, 50)
+PAPER_RATE = 0.90  # at which a run with several is told
 _PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _RATE_STEP = "0.02"
 _DEFAULT_BATCH = 50

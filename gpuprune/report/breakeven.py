@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from gpuprune import analysis
 from gpuprune.analysis import LOST, speedups
-from gpuprune.config import is_papers
+from gpuprune.config import PAPER_RATE, is_papers
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Result
 from gpuprune.report.layout import table
@@ -12,7 +12,6 @@ from gpuprune.report.layout import table
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
-PAPER_RATE = 0.90
 _PAPER = "paper"
 _MOST_COLUMNS = 6  # of one table: more would not fit a terminal of 80 columns
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from gpuprune import analysis
 from gpuprune.analysis import median_s
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
 from gpuprune.report.layout import NOISE, printable, table
 from gpuprune.units import format_count, format_seconds
-
-_TOLD_RATE = 0.90  # whose layers are listed, where several rates were asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +88,7 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
 
 
 def _told_rate(layers: Mapping[Case, Sequence[Result]]) -> float | None:
-    return min(_rates(layers), key=lambda rate: abs((rate or 0) - _TOLD_RATE))
+    return min(_rates(layers), key=lambda rate: abs((rate or 0) - PAPER_RATE))
 
 
 def _complete(layers: Iterable[_Layer]) -> list[tuple[float, float]]:

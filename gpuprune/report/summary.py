@@ -7,9 +7,10 @@ from statistics import median
 
 from gpuprune import analysis
 from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Calibration, Case, Result, Run
-from gpuprune.report.breakeven import PAPER_RATE, break_even_tables
+from gpuprune.report.breakeven import break_even_tables
 from gpuprune.report.heading import heading, load_note
 from gpuprune.report.layout import NOISE, escape, printable, table
 from gpuprune.report.model import is_model, layers_table, told, totals_table
