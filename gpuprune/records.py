@@ -1,6 +1,7 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
 
@@ -15,6 +16,7 @@ StoppedBy = Literal["samples", "precision", "budget"]
 
 
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
+NAMELESS = "''"  # for people, what has an empty name
 ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -42,6 +44,11 @@ class Case:
     def shape(self) -> str:
         """The layer and its batch as `--shape` takes them."""
         return f"{self.rows}x{self.cols}x{self.batch}"
+
+    @property
+    def name(self) -> str:
+        """What people call the layer, see `layer_name`."""
+        return layer_name(self.weights, self.shape)
 
     def layer(self) -> dict[str, Any]:
         """Return what names the layer, as rows of any table for programs have it."""
@@ -168,6 +175,12 @@ class Run:
         values["contract"] = Contract(**values["contract"])
         values["calibration"] = Calibration(**values["calibration"])
         return cls(**values)
+
+
+def layer_name(weights: str | None, shape: str) -> str:
+    """Name a layer by its tensor, else by the file that holds it, else by its shape."""
+    file, has_tensor, tensor = (weights or "").partition("::")
+    return (tensor or NAMELESS) if has_tensor else PurePath(file).name or shape
 
 
 def _timing(line: dict[str, Any]) -> Timing:

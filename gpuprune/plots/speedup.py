@@ -144,10 +144,10 @@ def _legend(rows: Sequence[Row]) -> str:
 
 def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
     layered = [(bench, analysis.by_layer(bench.results)) for bench in benches]
-    several = len({labels.layer_name(case) for _, layers in layered for case in layers}) > 1
+    several = len({labels.shorten(case.name) for _, layers in layered for case in layers}) > 1
     for bench, layers in layered:
         for layer, results in layers.items():
-            name = labels.layer_name(layer)
+            name = labels.shorten(layer.name)
             run = labels.shorten(bench.name)
             told = [run] if len(benches) > 1 else []
             facts = {
@@ -198,7 +198,7 @@ def _drawn(points: Sequence[_Point], crossing: float | None) -> Iterator[tuple[s
 def _common(benches: Sequence[Bench]) -> str:
     """Say what all panels share: the layer and its shape, and what `labels.shared` says."""
     cases = [one.case for bench in benches for one in bench.results]
-    layers = {labels.layer_name(case) for case in cases}
-    shapes = {labels.shape_name(case.rows, case.cols, case.batch) for case in cases}
+    layers = {labels.shorten(case.name) for case in cases}
+    shapes = {case.shape for case in cases}
     facts = [*(layers if len(layers) == 1 else []), *(shapes - layers if len(shapes) == 1 else [])]
     return " · ".join([*facts, *labels.shared(benches)])

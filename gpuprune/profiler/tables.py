@@ -132,7 +132,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
         row: Row = {
             "contender": contender,
             "variant": own[0].variant,
-            "layer": layer_name(case),
+            "layer": case.name,
             "group": case.group,
             "rate": format_rate(case.rate),
             "kernels": len(own),
@@ -234,11 +234,6 @@ class KernelTotals:
                 }
             )
         return by_tool
-
-
-def layer_name(case: Case) -> str:
-    """Name the layer of a case: its tensor, or its shape."""
-    return case.weights or case.shape
 
 
 def _kernel_cells(source: str | None, profile: KernelProfile) -> Row:

@@ -129,7 +129,7 @@ def _row(layer: _Layer) -> list[str]:
     case = layer.case
     gain = layer.dense_s / layer.best_s if layer.dense_s and layer.best_s else None
     return [
-        printable(str(case.weights).partition("::")[2]),
+        printable(case.name),
         case.shape,
         _seconds(layer.dense_s),
         _seconds(layer.sparse_s),
@@ -159,7 +159,7 @@ def _incomplete(layers: Sequence[_Layer]) -> str:
     lacking = [one for one in layers if not (one.dense_s and one.sparse_s)]
     if not lacking:
         return ""
-    named = printable(str(lacking[0].case.weights).partition("::")[2])
+    named = printable(lacking[0].case.name)
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     return f"In no sum, for want of a time: {named}{more}."
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
@@ -239,10 +238,8 @@ def _best_cell(top: analysis.Fastest) -> str:
 
 
 def _name(case: Case) -> str:
-    if case.weights is None:
-        return "random"
-    file, _, tensor = case.weights.partition("::")
-    return printable(tensor or PurePath(file).name)
+    # Tables have the shape in a column of its own.
+    return "random" if case.weights is None else printable(case.name)
 
 
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
