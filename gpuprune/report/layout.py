@@ -84,7 +84,9 @@ def _cell(name: str, value: object) -> str:
         return "-"
     if name in ("rate", "energy_kept") and isinstance(value, float):
         return format_percent(value)
-    return printable(str(value)) or NAMELESS
+    if name == "tensor" and value == "":
+        return NAMELESS
+    return printable(str(value))
 
 
 def _inert(value: object) -> object:
