@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from gpuprune.errors import GpupruneError
-from gpuprune.records import Cache, Contract, Dtype, Orientation, Score
+from gpuprune.records import Cache, Case, Contract, Dtype, Orientation, Score
 
 PAPER_SHAPE = (4096, 4096, 50)
+PAPER_RATE = 0.90  # at which a run with several is told
 PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _RATE_STEP = "0.02"
 _DEFAULT_BATCH = 50
@@ -69,6 +70,13 @@ class Sweep:
 def paper() -> Sweep:
     """Return the sweep of the paper's Figure 3."""
     return Sweep(rates=parse_rates("0.8:0.98"))
+
+
+def is_papers(case: Case) -> bool:
+    """Whether what the paper measured of its layer is comparable with this case."""
+    shape = (case.rows, case.cols, case.batch)
+    way = (case.orientation, case.dtype, case.score, case.as_is)
+    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
 
 
 def quick() -> Sweep:

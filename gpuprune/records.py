@@ -1,6 +1,7 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
 
@@ -14,6 +15,7 @@ Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
+NAMELESS = "''"  # for people, a tensor that has an empty name
 ITEM_BYTES: dict[Dtype, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
@@ -41,6 +43,11 @@ class Case:
     def shape(self) -> str:
         """The layer and its batch as `--shape` takes them."""
         return f"{self.rows}x{self.cols}x{self.batch}"
+
+    @property
+    def name(self) -> str:
+        """What people call the layer, see `layer_name`."""
+        return layer_name(self.weights, self.shape)
 
     def layer(self) -> dict[str, Any]:
         """Return what names the layer, as rows of any table for programs have it."""
@@ -167,6 +174,12 @@ class Run:
         values["contract"] = Contract(**values["contract"])
         values["calibration"] = Calibration(**values["calibration"])
         return cls(**values)
+
+
+def layer_name(weights: str | None, shape: str) -> str:
+    """Name a layer by its tensor, else by the file that holds it, else by its shape."""
+    file, has_tensor, tensor = (weights or "").partition("::")
+    return (tensor or NAMELESS) if has_tensor else PurePath(file).name or shape
 
 
 def _timing(line: dict[str, Any]) -> Timing:

@@ -54,7 +54,7 @@ def prune(
         pruned = pruning.prune(values, rate, group, **chosen)
         rows.append(
             {
-                "tensor": one.name or one.path.name,
+                "tensor": one.path.name if one.name is None else one.name,
                 "rows": one.rows,
                 "cols": one.cols,
                 "rate": 1 - np.count_nonzero(pruned) / pruned.size,

@@ -11,7 +11,7 @@ from gpuprune.accuracy import experiment
 from gpuprune.accuracy.records import KIND
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence.efficiencies import holds_profile, read_efficiencies
-from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training, layer_name
+from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training
 from gpuprune.evidence.soundness import require_sound_training
 from gpuprune.records import Case
 from gpuprune.storage import read as read_run
@@ -91,7 +91,7 @@ def only_layers(evidence: Evidence, pattern: str) -> Evidence:
             one.case for bench in evidence.benches for one in bench.results
         ]
         layers += evidence.efficiencies
-        names = sorted({repr(layer_name(one)) for one in layers})
+        names = sorted({repr(one.name) for one in layers})
         raise GpupruneError(
             f"no layer matches {pattern!r}",
             hint=f"there are {', '.join(names[:_MOST_NAMES])}" if names else "leave it out",
@@ -100,8 +100,7 @@ def only_layers(evidence: Evidence, pattern: str) -> Evidence:
 
 
 def _matches(case: Case | Efficiency, pattern: str) -> bool:
-    shape = f"{case.rows}x{case.cols}x{case.batch}"
-    return fnmatchcase(layer_name(case), pattern) or fnmatchcase(shape, pattern)
+    return fnmatchcase(case.name, pattern) or fnmatchcase(case.shape, pattern)
 
 
 def _refuse_repeated(paths: Iterable[Path]) -> None:

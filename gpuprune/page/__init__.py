@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gpuprune import analysis, plots, report
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Bench, Evidence, layer_name
+from gpuprune.evidence import Bench, Evidence
 from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
@@ -105,7 +105,7 @@ def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterato
             except GpupruneError as reason:
                 lacks = f"{reason}."
         yield Section(
-            title=f"{layer_name(layer)} ({layer.shape})",
+            title=f"{layer.name} ({layer.shape})",
             figure=name if name in into else None,
             lacks=lacks,
             tables=tuple(
@@ -140,7 +140,7 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
     if evidence.efficiencies:
         rows: list[Row] = [
             {
-                "layer": layer_name(one),
+                "layer": one.name,
                 "product": one.product,
                 "counted_by": one.definition,
                 "rate": one.rate,

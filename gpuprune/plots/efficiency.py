@@ -26,9 +26,9 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         )
     rows: list[Row] = [
         {
-            "layer": labels.layer_name(one),
+            "layer": labels.shorten(one.name),
             "product": labels.shorten(one.product),
-            "panel": f"{labels.layer_name(one)} · {labels.shorten(one.product)}",
+            "panel": f"{labels.shorten(one.name)} · {labels.shorten(one.product)}",
             "counting": _COUNTING.get(one.definition, labels.shorten(one.definition)),
             "rate": one.rate,
             "group": one.group,

@@ -6,25 +6,13 @@ from typing import Any
 
 import altair as alt
 
-from gpuprune import evidence
-from gpuprune.evidence import Bench, Efficiency
+from gpuprune.evidence import Bench
 from gpuprune.plots.theme import SHAPES, Theme
-from gpuprune.records import Case
 from gpuprune.report import printable
 from gpuprune.units import format_rate
 
 _LONGEST = 56  # characters of a name in a figure
 _MOST_TICKS = 12  # beneath one panel
-
-
-def shape_name(rows: int, cols: int, batch: int) -> str:
-    """Name a shape as `--shape` takes it."""
-    return f"{rows}x{cols}x{batch}"
-
-
-def layer_name(case: Case | Efficiency) -> str:
-    """Name a layer on one line: its tensor, or its shape."""
-    return shorten(evidence.layer_name(case))
 
 
 def shorten(text: str) -> str:

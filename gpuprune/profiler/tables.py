@@ -7,7 +7,7 @@ from heapq import nlargest
 from math import inf
 from typing import Any
 
-from gpuprune.config import PAPER_SHAPE
+from gpuprune.config import is_papers
 from gpuprune.profiler.live import Launch
 from gpuprune.profiler.mappings import COMPRESSED_CONTENDER
 from gpuprune.profiler.model import Prediction
@@ -100,7 +100,7 @@ def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -
     missed = {
         case.group for case, one in predictions if abs(case.rate - one.achieved_rate) > _MISSED
     }
-    like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
+    like_paper = tool == "nvprof" and all(is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
         row: Row = {"rate": format_rate(rate)}
@@ -121,7 +121,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
     for launch in launches:
         products.setdefault((launch.contender, launch.case), []).append(launch)
     like_paper = all(
-        _is_papers(case) and one.profile.tool == "nvprof"
+        is_papers(case) and one.profile.tool == "nvprof"
         for (_, case), own in products.items()
         for one in own
     )
@@ -132,7 +132,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
         row: Row = {
             "contender": contender,
             "variant": own[0].variant,
-            "layer": layer_name(case),
+            "layer": case.name,
             "group": case.group,
             "rate": format_rate(case.rate),
             "kernels": len(own),
@@ -236,11 +236,6 @@ class KernelTotals:
         return by_tool
 
 
-def layer_name(case: Case) -> str:
-    """Name the layer of a case: its tensor, or its shape."""
-    return case.weights or case.shape
-
-
 def _kernel_cells(source: str | None, profile: KernelProfile) -> Row:
     load, low, high = (
         _rounded(value)
@@ -274,12 +269,6 @@ def _by_definition(found: Prediction, tool: str) -> float:
 
 def _papers(rate: float, group: int) -> str | None:
     return ">99" if group >= _PAPER_WHOLE_GROUP else _PAPER_PCT.get(rate) if group == 1 else None
-
-
-def _is_papers(case: Case) -> bool:
-    shape = (case.rows, case.cols, case.batch)
-    way = (case.orientation, case.dtype, case.score, case.as_is)
-    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
 
 
 def _rounded(value: float | None) -> float | None:
