@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Efficiency, only_layers, read
+from gpuprune.evidence import Efficiency, name_settings, only_layers, read
 from gpuprune.records import Contract
 from tests.made_runs import (
     CALIBRATION,
@@ -202,7 +202,8 @@ def test_a_value_that_no_training_holds_is_refused(tmp_path, changes):
 def test_a_prediction_has_both_definitions(tmp_path):
     path = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
     layer = {"weights": None, "rows": 64, "cols": 100, "batch": 10, "dtype": "float32"}
-    common = {**layer, "product": "predicted, row_major", "rate": 0.8, "group": 1}
+    way = {"orientation": "row", "score": "rms", "seed": 0, "device": None, "path": path}
+    common = {**layer, **way, "product": "predicted, row_major", "rate": 0.8, "group": 1}
     assert read([path]).efficiencies == (
         Efficiency(**common, definition="ncu", percent=60.0),
         Efficiency(**common, definition="nvprof", percent=70.0),
@@ -239,6 +240,69 @@ def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row):
     path = write_profile(tmp_path / "efficiency.jsonl", row)
     with pytest.raises(GpupruneError, match="load efficienc"):
         read([path])
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"rate": 0.9}, []),
+        ({"dtype": "float64"}, ["float32", "float64"]),
+        ({"orientation": "column"}, ["row groups", "column groups"]),
+        ({"score": "mean"}, ["scored by rms", "scored by mean"]),
+        ({"seed": 5}, ["seed 0", "seed 5"]),
+    ],
+)
+def test_efficiencies_are_named_by_what_of_their_setting_they_do_not_share(
+    tmp_path, changes, told
+):
+    path = write_profile(tmp_path / "a.jsonl", predicted_row(), predicted_row(**changes))
+    names = dict.fromkeys(name_settings(read([path]).efficiencies))
+    assert list(names) == ([("64x100x10", one) for one in told] or [("64x100x10",)])
+
+
+def test_tensors_of_one_name_are_told_apart_by_batch_and_file(tmp_path):
+    labels = [("v.npz::w", 10), ("v.npz::w", 5), ("old/w.npz::w", 10), ("u.npy", 10)]
+    rows = [predicted_row(weights=weights, batch=batch) for weights, batch in labels]
+    found = read([write_profile(tmp_path / "a.jsonl", *rows)]).efficiencies
+    assert list(dict.fromkeys(name_settings(found))) == [
+        ("w", "v.npz", "batch 10"),
+        ("w", "v.npz", "batch 5"),
+        ("w", "w.npz", "batch 10"),
+        ("u.npy", "batch 10"),
+    ]
+
+
+def test_measurements_on_several_gpus_are_told_apart(tmp_path):
+    rows = [kernel_row(50.0, 300.0, device=f"GPU {name}") for name in "AB"]
+    found = read([write_profile(tmp_path / "live.jsonl", *rows)]).efficiencies
+    assert name_settings(found) == [("64x100x10", "GPU A"), ("64x100x10", "GPU B")]
+
+
+def test_figures_of_one_product_in_two_files_are_told_apart_by_their_files(tmp_path):
+    low, high = predicted_row(), predicted_row(rate=0.9)
+    paths = [tmp_path / f"{name}.jsonl" for name in ("both", "low", "high")]
+    for path, rows in zip(paths, ([low, high], [low], [high]), strict=True):
+        write_profile(path, *rows)
+    shape = "64x100x10"
+    assert {*name_settings(read(paths[1:]).efficiencies)} == {(shape,)}
+    assert list(dict.fromkeys(name_settings(read(paths[:2]).efficiencies))) == [
+        (shape, "both.jsonl"),
+        (shape, "low.jsonl"),
+    ]
+
+
+def test_two_figures_of_one_product_in_one_file_are_refused_unless_they_agree(tmp_path):
+    path = write_profile(tmp_path / "a.jsonl", predicted_row(), predicted_row())
+    assert len(read([path]).efficiencies) == 2
+    write_profile(path, predicted_row(), predicted_row(nvprof_style_pct=71.0))
+    with pytest.raises(GpupruneError) as refused:
+        read([path])
+    assert str(refused.value) == (
+        f"{path} has two load efficiencies of predicted, row_major at rate 0.8 and group 1, and "
+        "does not tell them apart: 70 % and 71 %"
+    )
+    assert refused.value.hint == "print what was asked for in different ways into a file each"
 
 
 def test_layers_are_chosen_by_name_or_shape(tmp_path):

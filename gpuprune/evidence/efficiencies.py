@@ -1,6 +1,7 @@
 """Load efficiencies as `gpuprune profile --format json` prints them."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from math import inf
 from pathlib import Path
@@ -30,7 +31,8 @@ def holds_profile(path: Path) -> bool:
 def read_efficiencies(path: Path) -> list[Efficiency]:
     """Read the JSON lines of `profile`; of several kernels of a product the average by sectors.
 
-    Raises GpupruneError where there is no efficiency of a known rate and group size.
+    Raises GpupruneError where there is no efficiency of a known rate and group size, and where
+    nothing tells two of them apart.
     """
     products: dict[Efficiency, list[KernelProfile]] = {}
     found = []
@@ -39,9 +41,10 @@ def read_efficiencies(path: Path) -> list[Efficiency]:
             if row.get("rate") is None:
                 continue  # a captured file tells no rate
             if row.get("predicted"):
-                found += _predicted(row)
+                found += _predicted(path, row)
             else:
-                key = _efficiency(row, str(row["contender"]), str(row["gld_definition"]), 0.0)
+                names = str(row["contender"]), str(row["gld_definition"])
+                key = _efficiency(path, row, *names, 0.0)
                 products.setdefault(key, []).append(_kernel(row))
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise GpupruneError(
@@ -57,18 +60,20 @@ def read_efficiencies(path: Path) -> list[Efficiency]:
             f"{path} holds no load efficiency of a known rate and group size",
             hint="give what a live run or --predict of `gpuprune profile --format json` prints",
         )
-    return found
+    return _distinct(found)
 
 
-def _predicted(row: dict[str, Any]) -> list[Efficiency]:
+def _predicted(path: Path, row: dict[str, Any]) -> list[Efficiency]:
     product = f"predicted, {row['mapping']}"
     return [
-        _efficiency(row, product, "ncu", row["gld_efficiency_pct"]),
-        _efficiency(row, product, "nvprof", row["nvprof_style_pct"]),
+        _efficiency(path, row, product, "ncu", row["gld_efficiency_pct"]),
+        _efficiency(path, row, product, "nvprof", row["nvprof_style_pct"]),
     ]
 
 
-def _efficiency(row: dict[str, Any], product: str, definition: str, percent: float) -> Efficiency:
+def _efficiency(
+    path: Path, row: dict[str, Any], product: str, definition: str, percent: float
+) -> Efficiency:
     weights, rate, group = row.get("weights"), float(row["rate"]), int(row["group"])
     if not (0 <= rate <= 1 and group >= 1 and 0 <= float(percent) < inf):
         raise ValueError(f"rate {rate:g}, group {group}, {percent} %")
@@ -78,6 +83,11 @@ def _efficiency(row: dict[str, Any], product: str, definition: str, percent: flo
         cols=int(row["cols"]),
         batch=int(row["batch"]),
         dtype=str(row["dtype"]),
+        orientation=str(row["orientation"]),
+        score=str(row["score"]),
+        seed=int(row["seed"]),
+        device=None if (device := row.get("device")) is None else str(device),
+        path=path,
         product=product,
         definition=definition,
         rate=rate,
@@ -90,3 +100,18 @@ def _kernel(row: dict[str, Any]) -> KernelProfile:
     return KernelProfile(
         **{name: row[name] for name in KernelProfile._fields if name != "no_value"}
     )
+
+
+def _distinct(found: Iterable[Efficiency]) -> list[Efficiency]:
+    """Drop what is there twice; raises GpupruneError where two figures are of the same product."""
+    known: dict[Efficiency, Efficiency] = {}
+    for one in found:
+        other = known.setdefault(replace(one, percent=0.0), one)
+        if other != one:
+            raise GpupruneError(
+                f"{one.path} has two load efficiencies of {one.product} at rate {one.rate:g} and "
+                f"group {one.group}, and does not tell them apart: "
+                f"{other.percent:g} % and {one.percent:g} %",
+                hint="print what was asked for in different ways into a file each",
+            )
+    return list(known.values())

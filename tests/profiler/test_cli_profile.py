@@ -434,7 +434,9 @@ def test_file_that_is_not_there_costs_no_other_its_kernels(run, nvprof_file, mis
 
 
 def test_file_that_cannot_be_read_alone_is_refused(run, tmp_path):
-    assert_refused(run("profile", "--from", "nothere.csv"), "Error: there is no file nothere.csv\n")
+    assert_refused(
+        run("profile", "--from", "nothere.csv"), "Error: there is no file nothere.csv\n"
+    )
     loop = tmp_path / "loop.csv"
     loop.symlink_to(loop)
     assert_refused(run("profile", "--from", loop), f"{loop} cannot be read: Too many levels")
