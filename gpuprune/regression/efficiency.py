@@ -92,12 +92,12 @@ def _parse(line: str, where: str) -> Row:
 
 
 def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float | None]:
-    """Return the figures by what tells them apart, of several launches the worst."""
+    """Return the figures by what tells them apart, of several launches the worst that is known."""
     found: dict[tuple[Any, ...], float | None] = {}
     for row in rows:
         key, figure = tuple(row[name] for name in _KEPT), row[FIGURE]
-        other = found.get(key)
-        found[key] = min(figure, other) if figure is not None and other is not None else figure
+        known = [one for one in (found.get(key), figure) if one is not None]
+        found[key] = min(known, default=None)
     return found
 
 
@@ -109,8 +109,9 @@ def _judge(
     name = product_of(row)
     word: Word
     if was is None or now is None:
-        word = "NEW" if was is None and now is not None else "MISSING"
-        reason = f"no load efficiency in the {'baseline' if was is None else 'candidate'}"
+        word = "MISSING" if was is not None else "NEW" if now is not None else "SAME"
+        lacks = {"MISSING": "the candidate", "NEW": "the baseline", "SAME": "either side"}[word]
+        reason = f"no load efficiency in {lacks}"
         return Verdict(level="profile", case=case, contender=name, verdict=word, reason=reason)
     points = now - was
     word = "SLOW" if points < -most_points else "FAST" if points > most_points else "SAME"

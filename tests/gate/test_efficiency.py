@@ -2,6 +2,7 @@
 
 import json
 
+from gpuprune.regression.efficiency import FIGURE
 from tests.conftest import json_rows
 from tests.gate.runs import refused, runs_of
 
@@ -64,6 +65,34 @@ def test_tensors_of_one_shape_and_both_orientations_are_told_apart(run, measured
         ("SLOW", -0.1),
         ("SAME", 0.0),
         ("FAST", 0.1),
+    ]
+
+
+def test_what_never_had_a_value_is_the_same_and_only_a_lost_one_is_missing(
+    run, measured, tmp_path
+):
+    def launch(kernel, percent):
+        definition = None if percent is None else "ncu"
+        return json.dumps(
+            {"tool": "ncu", "kernel": kernel, "gld_definition": definition, FIGURE: percent}
+        )
+
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text("\n".join([launch("a", 50.0), launch("a", None), launch("b", None)]))
+    now.write_text("\n".join([launch("a", None), launch("c", 50.0), launch("c", 40.0)]))
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile"]
+    itself = run(*command, was)
+    assert (itself.exit_code, itself.stdout) == (
+        0, "No regression: 3 SAME (0 runs against 5, floor 10 %).\n"
+    )  # fmt: skip
+    lost = run(*command, now, "--format", "json")
+    assert lost.exit_code == 1
+    assert [(one["contender"], one["verdict"], one["reason"]) for one in json_rows(lost)] == [
+        ("a", "MISSING", "no load efficiency in the candidate"),
+        ("a", "SAME", "no load efficiency in either side"),
+        ("b", "SAME", "no load efficiency in either side"),
+        ("c", "NEW", "no load efficiency in the baseline"),
     ]
 
 
