@@ -20,7 +20,7 @@ from gpuprune.records import Result
 from gpuprune.regression import MeasurementFailed
 from gpuprune.regression.arm import Cell, name_of
 from gpuprune.regression.baseline import Baseline, baseline_of
-from gpuprune.regression.efficiency import FIGURE, product_of, read_profile
+from gpuprune.regression.efficiency import FIGURE, name_settings, product_of, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.regression.verdict import Verdict
 from gpuprune.stats import interquartile_range
@@ -234,12 +234,12 @@ def _efficiency_table(baseline: Baseline, markdown: bool) -> str:
     headers = ["product", "rate", "group", "load efficiency"]
     cells = [
         [
-            report.printable(product_of(row)),
+            report.printable(", ".join([product_of(row), *setting])),
             "-" if row["rate"] is None else f"{row['rate']:g}",
             "-" if row["group"] is None else str(row["group"]),
             "-" if row[FIGURE] is None else f"{row[FIGURE]:.1f} %",
         ]
-        for row in baseline.profile
+        for row, setting in zip(baseline.profile, name_settings(baseline.profile), strict=True)
     ]
     return report.table(headers, cells, markdown, left=(0,))
 

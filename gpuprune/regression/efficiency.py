@@ -18,6 +18,15 @@ _HINT = "give what `gpuprune profile --format json` prints"
 _CASE = ("weights", "rows", "cols", "batch", "dtype", "orientation", "score", "rate", "group")
 # What a baseline keeps of a row; two rows that agree in all but the figure are compared.
 _KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_CASE)
+# How what the name of a product leaves open is told, where it differs.
+_TOLD = {
+    "tool": "by {}",
+    "kernel": "{}",
+    "mapping": "beside {}",
+    "dtype": "{}",
+    "orientation": "{} groups",
+    "score": "scored by {}",
+}
 FIGURE = "gld_efficiency_pct"
 
 
@@ -70,8 +79,28 @@ def judge_efficiency(
 ) -> list[Verdict]:
     """Compare figures row by row; one that fell by more than so many points is SLOW."""
     was, now = _figures(base), _figures(candidate)
+    keys = list(dict.fromkeys([*was, *now]))
+    rows = [dict(zip(_KEPT, key, strict=True)) for key in keys]
     return [
-        _judge(key, was.get(key), now.get(key), most_points) for key in dict.fromkeys([*was, *now])
+        _judge(row, setting, was.get(key), now.get(key), most_points)
+        for key, row, setting in zip(keys, rows, name_settings(rows), strict=True)
+    ]
+
+
+def name_settings(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Name of each row what tells it from others of the same product, layer, rate and group."""
+    values: dict[tuple[str, str], set[Any]] = {}
+    for row in rows:
+        for name in _TOLD:
+            values.setdefault((product_of(row), name), set()).add(row[name])
+    several = {name for (_, name), found in values.items() if len(found - {None}) > 1}
+    return [
+        tuple(
+            told.format(row[name])
+            for name, told in _TOLD.items()
+            if name in several and row[name] is not None
+        )
+        for row in rows
     ]
 
 
@@ -102,23 +131,26 @@ def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float |
 
 
 def _judge(
-    key: Sequence[Any], was: float | None, now: float | None, most_points: float
+    row: Row, setting: tuple[str, ...], was: float | None, now: float | None, most_points: float
 ) -> Verdict:
-    row = dict(zip(_KEPT, key, strict=True))
-    case = None if row["rate"] is None else _case(row)
-    name = product_of(row)
+    about: dict[str, Any] = {
+        "level": "profile",
+        "contender": product_of(row),
+        "setting": setting,
+        "case": None if row["rate"] is None else _case(row),
+    }
     word: Word
     if was is None or now is None:
-        word = "MISSING" if was is not None else "NEW" if now is not None else "SAME"
-        lacks = {"MISSING": "the candidate", "NEW": "the baseline", "SAME": "either side"}[word]
-        reason = f"no load efficiency in {lacks}"
-        return Verdict(level="profile", case=case, contender=name, verdict=word, reason=reason)
+        word, reason = "SAME", "neither side has a load efficiency"
+        if was is not None:
+            word, reason = "MISSING", f"load efficiency was {was:.1f} %; the candidate has none"
+        elif now is not None:
+            word, reason = "NEW", f"load efficiency is {now:.1f} %; the baseline has none"
+        return Verdict(**about, verdict=word, reason=reason)
     points = now - was
     word = "SLOW" if points < -most_points else "FAST" if points > most_points else "SAME"
     return Verdict(
-        level="profile",
-        case=case,
-        contender=name,
+        **about,
         verdict=word,
         change=points / 100,
         reason=f"load efficiency was {was:.1f} % and is {now:.1f} %; {most_points:g} points count",

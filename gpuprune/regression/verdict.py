@@ -16,6 +16,7 @@ class Verdict:
     level: Level
     verdict: Word
     contender: str
+    setting: tuple[str, ...] = ()  # of a load efficiency: what tells it from another of its name
     case: Case | None = None  # of a cell
     change: float | None = None
     low: float | None = None  # of an interval that holds for all of a level together

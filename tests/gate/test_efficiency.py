@@ -89,11 +89,54 @@ def test_what_never_had_a_value_is_the_same_and_only_a_lost_one_is_missing(
     lost = run(*command, now, "--format", "json")
     assert lost.exit_code == 1
     assert [(one["contender"], one["verdict"], one["reason"]) for one in json_rows(lost)] == [
-        ("a", "MISSING", "no load efficiency in the candidate"),
-        ("a", "SAME", "no load efficiency in either side"),
-        ("b", "SAME", "no load efficiency in either side"),
-        ("c", "NEW", "no load efficiency in the baseline"),
+        ("a", "MISSING", "load efficiency was 50.0 %; the candidate has none"),
+        ("a", "SAME", "neither side has a load efficiency"),
+        ("b", "SAME", "neither side has a load efficiency"),
+        ("c", "NEW", "load efficiency is 40.0 %; the baseline has none"),
     ]
+
+
+def test_a_table_tells_what_is_missing_and_what_is_new(run, measured, tmp_path):
+    def row(mapping, dtype):
+        return json.dumps({
+            "rows": 256, "cols": 256, "batch": 9, "dtype": dtype, "orientation": "row",
+            "rate": 0.9, "group": 8, "mapping": mapping, FIGURE: 90.0,
+        })  # fmt: skip
+
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text("\n".join([row("stream", "float32"), row("gather", "float32")]))
+    now.write_text("\n".join([row("stream", "float64"), row("gather", "float32")]))
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile", now]
+    assert run(*command, "--format", "markdown").stdout.splitlines()[4:] == [
+        "| MISSING   | profile: predicted stream, float32 |    0.9 |       8 |        - |      - |"
+        "    - | load efficiency was 90.0 %; the candidate has none |",
+        "| NEW       | profile: predicted stream, float64 |    0.9 |       8 |        - |      - |"
+        "    - | load efficiency is 90.0 %; the baseline has none   |",
+    ]
+    assert [one["setting"] for one in json_rows(run(*command, "--format", "json"))] == [
+        "float32", "float32", "float64"
+    ]  # fmt: skip
+    run("baseline", "update", baseline, *runs_of(measured, 5), "--profile", now,
+        "--accept-slower", "float64")  # fmt: skip
+    alone = run("baseline", "show", baseline).stdout
+    assert "predicted stream     0.9" in alone
+
+
+def test_two_kernels_of_a_contender_are_told_apart(run, measured, tmp_path):
+    def row(kernel):
+        return json.dumps({
+            "tool": "ncu", "gld_definition": "ncu", "kernel": kernel, "contender": "csr",
+            "rows": 256, "cols": 256, "batch": 9, "dtype": "float32", "rate": 0.9, "group": 8,
+            FIGURE: 90.0,
+        })  # fmt: skip
+
+    profile, baseline = tmp_path / "profile", tmp_path / "baseline.json"
+    profile.write_text(f"{row('partition')}\n{row('spmm')}\n")
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", profile)
+    shown = run("baseline", "show", baseline).stdout
+    assert "csr, partition     0.9" in shown
+    assert "csr, spmm          0.9" in shown
 
 
 def test_what_profile_predicts_can_be_recorded_and_checked(run, measured, tmp_path):
