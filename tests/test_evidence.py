@@ -224,22 +224,77 @@ def test_the_kernels_of_a_product_count_by_their_sectors(tmp_path):
     assert (found.product, found.definition, found.percent) == ("csr", "ncu", 60.0)
 
 
+def test_a_product_of_which_a_kernel_has_no_value_has_none(tmp_path):
+    unknown = kernel_row(None, 300.0, gld_definition=None)
+    rows = [kernel_row(50.0, 300.0), unknown, kernel_row(90.0, 100.0, group=8)]
+    (found,) = read([write_profile(tmp_path / "live.jsonl", *rows)]).efficiencies
+    assert (found.group, found.percent) == (8, 90.0)
+
+
 @pytest.mark.parametrize(
-    "row",
+    ("row", "told"),
     [
-        kernel_row(50.0, 300.0, rate=None),
-        predicted_row(rate=2),
-        predicted_row(group=0),
-        predicted_row(rows="many"),
-        predicted_row(nvprof_style_pct=float("nan")),
-        predicted_row(nvprof_style_pct=None),
-        {"gld_efficiency_pct": 50.0, "rate": 0.8},
+        (predicted_row(rate=2), "holds no load efficiencies of products: rate is 2"),
+        (predicted_row(group=0), "holds no load efficiencies of products: group is 0"),
+        (predicted_row(rows="many"), "holds no load efficiencies of products: rows is 'many'"),
+        (
+            predicted_row(nvprof_style_pct=float("nan")),
+            "holds no load efficiencies of products: a load efficiency is nan",
+        ),
+        (
+            predicted_row(nvprof_style_pct=None),
+            "holds no load efficiencies of products: a load efficiency is None",
+        ),
+        (
+            predicted_row(nvprof_style_pct=1e308),
+            "holds no load efficiencies of products: a load efficiency is 1e+308",
+        ),
+        (
+            predicted_row(gld_efficiency_pct=1e7),
+            ", line 1: gld_efficiency_pct is 10000000.0, and no load efficiency",
+        ),
+        (
+            predicted_row(gld_efficiency_pct="60"),
+            ", line 1: gld_efficiency_pct is '60', and no load efficiency",
+        ),
+        (
+            kernel_row(50.0, 300.0, metrics=[3]),
+            "holds no load efficiencies of products: metrics is [3]",
+        ),
+        (
+            kernel_row(50.0, 300.0, contender=3),
+            "holds no load efficiencies of products: contender is 3",
+        ),
+        (
+            {"gld_efficiency_pct": 50.0, "rate": 0.8},
+            "holds no load efficiencies of products: a line has no gld_definition",
+        ),
+        (
+            kernel_row(50.0, 300.0, rate=None),
+            "holds no load efficiency of a known rate and group size",
+        ),
     ],
 )
-def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row):
+def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row, told):
     path = write_profile(tmp_path / "efficiency.jsonl", row)
-    with pytest.raises(GpupruneError, match="load efficienc"):
+    with pytest.raises(GpupruneError) as refused:
         read([path])
+    assert str(refused.value) == f"{path}{told if told.startswith(',') else f' {told}'}"
+
+
+def test_a_damaged_line_of_load_efficiencies_is_named(tmp_path):
+    path = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
+    whole = path.read_text()
+    for line, told in (
+        ("no", "is no JSON: 'no'"),
+        ("[1]", "has no gld_efficiency_pct: '[1]'"),
+        ('{"rate": 0.9}', "has no gld_efficiency_pct: '{\"rate\": 0.9}'"),
+    ):
+        path.write_text(whole + line + "\n")
+        with pytest.raises(GpupruneError) as refused:
+            read([path])
+        assert str(refused.value) == f"{path}, line 2 {told}"
+        assert refused.value.hint == "give what `gpuprune profile --format json` prints"
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from dataclasses import replace
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,12 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence.records import Efficiency
 from gpuprune.profiler.parse import KernelProfile
 from gpuprune.profiler.tables import average_efficiency
+from gpuprune.records import LAYER, Case
 from gpuprune.regression.efficiency import read_rows
+from gpuprune.soundness import case_fault, is_efficiency, is_number, quoted
 
 _MOST_HEAD_BYTES = 1 << 20
+_CASE = (*LAYER, "dtype", "orientation", "score", "seed", "rate", "group")
 
 
 def holds_profile(path: Path) -> bool:
@@ -43,14 +45,13 @@ def read_efficiencies(path: Path) -> list[Efficiency]:
             if row.get("predicted"):
                 found += _predicted(path, row)
             else:
-                names = str(row["contender"]), str(row["gld_definition"])
-                key = _efficiency(path, row, *names, 0.0)
+                definition = row["gld_definition"] or row["tool"]  # null where no value is
+                key = _efficiency(path, row, row["contender"], definition, 0.0)
                 products.setdefault(key, []).append(_kernel(row))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise GpupruneError(
-            f"{path} lacks what load efficiencies have: {error}",
-            hint="give what `gpuprune profile --format json` prints",
-        ) from None
+    except KeyError as lacking:
+        raise _unlike(path, f"a line has no {lacking.args[0]}") from None
+    except ValueError as fault:
+        raise _unlike(path, str(fault)) from None
     for key, kernels in products.items():
         percent = average_efficiency(kernels)
         if percent is not None:
@@ -72,33 +73,42 @@ def _predicted(path: Path, row: dict[str, Any]) -> list[Efficiency]:
 
 
 def _efficiency(
-    path: Path, row: dict[str, Any], product: str, definition: str, percent: float
+    path: Path, row: dict[str, Any], product: Any, definition: Any, percent: Any
 ) -> Efficiency:
-    weights, rate, group = row.get("weights"), float(row["rate"]), int(row["group"])
-    if not (0 <= rate <= 1 and group >= 1 and 0 <= float(percent) < inf):
-        raise ValueError(f"rate {rate:g}, group {group}, {percent} %")
+    case = Case(**{name: row[name] for name in _CASE})
+    texts = {"device": row.get("device"), "contender": product, "gld_definition": definition}
+    if fault := case_fault(case):
+        raise ValueError(fault)
+    for name, text in texts.items():
+        if not (text is None or isinstance(text, str)):
+            raise ValueError(f"{name} is {quoted(text)}")
+    if not is_efficiency(percent):
+        raise ValueError(f"a load efficiency is {quoted(percent)}")
     return Efficiency(
-        weights=None if weights is None else str(weights),
-        rows=int(row["rows"]),
-        cols=int(row["cols"]),
-        batch=int(row["batch"]),
-        dtype=str(row["dtype"]),
-        orientation=str(row["orientation"]),
-        score=str(row["score"]),
-        seed=int(row["seed"]),
-        device=None if (device := row.get("device")) is None else str(device),
+        **case.setting(),
+        device=texts["device"],
         path=path,
-        product=product,
-        definition=definition,
-        rate=rate,
-        group=group,
-        percent=float(percent),
+        product=str(product),
+        definition=str(definition),
+        rate=case.rate,
+        group=case.group,
+        percent=percent,
     )
 
 
 def _kernel(row: dict[str, Any]) -> KernelProfile:
+    metrics = row["metrics"]
+    if not (isinstance(metrics, dict) and all(map(is_number, metrics.values()))):
+        raise ValueError(f"metrics is {quoted(metrics)}")
     return KernelProfile(
         **{name: row[name] for name in KernelProfile._fields if name != "no_value"}
+    )
+
+
+def _unlike(path: Path, fault: str) -> GpupruneError:
+    return GpupruneError(
+        f"{path} holds no load efficiencies of products: {fault}",
+        hint="give what `gpuprune profile --format json` prints",
     )
 
 

@@ -2,20 +2,20 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression.verdict import Verdict, Word
-from gpuprune.soundness import case_fault, is_number
+from gpuprune.soundness import case_fault, is_efficiency, quoted
 
 Row = dict[str, Any]
 
 _MOST_FILE_BYTES = 64 << 20
 _HINT = "give what `gpuprune profile --format json` prints"
 _CASE = ("weights", "rows", "cols", "batch", "dtype", "orientation", "score", "rate", "group")
+_NEEDED = ("rows", "cols", "batch", "group")  # by every case
 # What a baseline keeps of a row; two rows that agree in all but the figure are compared.
 _KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_CASE)
 # How what the name of a product leaves open is told, where it differs.
@@ -38,22 +38,21 @@ def read_profile(path: Path) -> list[Row]:
     kept = [{name: row.get(name) for name in (*_KEPT, FIGURE)} for row in read_rows(path)]
     try:
         return [checked(row) for row in kept]
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise GpupruneError(f"{path} holds no profile figures: {error}", hint=_HINT) from None
 
 
 def checked(row: Mapping[str, Any]) -> Row:
-    """Return what a baseline keeps of a row; raises KeyError, TypeError, ValueError."""
+    """Return what a baseline keeps of a row; raises KeyError, or ValueError that says why."""
     found = {name: row[name] for name in (*_KEPT, FIGURE)}
-    figure, names = found[FIGURE], _KEPT[: -len(_CASE)]
-    if not all(found[name] is None or isinstance(found[name], str) for name in names):
-        raise ValueError("a name is no text")
-    if found["rate"] is not None and case_fault(_case(found)):
-        raise ValueError(f"no case has rate {found['rate']}, group {found['group']}")
-    # nvprof counts the bytes of every lane, and lanes that read the same one add up to more.
-    most = inf if found["gld_definition"] == "nvprof" else 100.0
-    if figure is not None and not (is_number(figure) and 0 <= figure <= most):
-        raise ValueError(f"an efficiency of {figure} %")
+    for name in _KEPT[: -len(_CASE)]:
+        if not (found[name] is None or isinstance(found[name], str)):
+            raise ValueError(f"{name} is {quoted(found[name])}")
+    if found["rate"] is not None and (fault := case_fault(_case(found))):
+        raise ValueError(fault)
+    figure = found[FIGURE]
+    if figure is not None and not is_efficiency(figure):
+        raise ValueError(f"{FIGURE} is {quoted(figure)}")
     return found
 
 
@@ -112,11 +111,15 @@ def product_of(row: Mapping[str, Any]) -> str:
 def _parse(line: str, where: str) -> Row:
     try:
         row: Row = json.loads(line)
-        figure = row[FIGURE]
-        if figure is not None and not (isfinite(figure) and figure >= 0):
-            raise ValueError(f"an efficiency of {figure}")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise GpupruneError(f"{where} is no profile figure: {error!r}", hint=_HINT) from None
+    except (ValueError, RecursionError):
+        raise GpupruneError(f"{where} is no JSON: {quoted(line)}", hint=_HINT) from None
+    if not (isinstance(row, dict) and FIGURE in row):
+        raise GpupruneError(f"{where} has no {FIGURE}: {quoted(line)}", hint=_HINT)
+    figure = row[FIGURE]
+    if figure is not None and not is_efficiency(figure):
+        raise GpupruneError(
+            f"{where}: {FIGURE} is {quoted(figure)}, and no load efficiency", hint=_HINT
+        )
     return row
 
 
@@ -159,4 +162,6 @@ def _judge(
 
 
 def _case(row: Mapping[str, Any]) -> Case:
-    return Case(**{name: row[name] for name in _CASE if row[name] is not None})
+    """Make the case of a row; what it lacks, and every case has, is None there."""
+    told = {name: row[name] for name in _CASE if name in _NEEDED or row[name] is not None}
+    return Case(**told)

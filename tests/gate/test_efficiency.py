@@ -34,10 +34,25 @@ def test_a_profile_that_lost_efficiency_fails(run, measured, tmp_path):
     ]
     now.write_text(json.dumps(row | {"gld_efficiency_pct": None}) + "\n")
     assert run(*command, now).exit_code == 1
-    wrong = [json.dumps(row | {"gld_efficiency_pct": 128.0}), json.dumps(row | {"rate": "x"})]
+    wrong = [json.dumps(row | {"gld_efficiency_pct": 1e308}), json.dumps(row | {"rate": "x"})]
     for text in ("", "{}\n", "no\n", '{"gld_efficiency_pct": -1}\n', *wrong):
         now.write_text(text)
         refused(run(*command, now), 2, str(now))
+
+
+def test_what_profile_reads_above_100_percent_can_be_recorded(run, measured, tmp_path):
+    metric = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
+    captured, profile, baseline = (tmp_path / name for name in ("a.csv", "a.jsonl", "b.json"))
+    captured.write_text(
+        f'"ID","Kernel Name","Device","CC","{metric}"\n'
+        '"","","","","%"\n'
+        '"0","k(int)","0","9.0","137.5"\n'
+    )
+    profile.write_text(run("profile", "--from", captured, "--format", "json").stdout)
+    recorded = run("baseline", "record", "-o", baseline, *runs_of(measured, 5),
+                   "--profile", profile)  # fmt: skip
+    assert recorded.exit_code == 0, recorded.output
+    assert run("baseline", "show", baseline).stdout.endswith("137.5 %\n")
 
 
 def test_a_baseline_without_profile_figures_cannot_judge_any(run, recorded, tmp_path):
