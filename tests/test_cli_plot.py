@@ -57,6 +57,19 @@ def test_layers_are_chosen_by_a_pattern(run, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["plot", "report"])
+def test_load_efficiencies_in_csv_are_asked_for_in_json(run, tmp_path, command):
+    path, output = tmp_path / "efficiency.csv", tmp_path / "a.html"
+    options = ["--shape", "64x64x5", "--rates", "0.9", "--groups", "8", "--format", "csv"]
+    path.write_text(run("profile", "--predict", *options).stdout)
+    refused = run(command, path, "-o", output)
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"Error: {path} is CSV of `gpuprune profile`\nHint: give the same with --format json\n",
+    )
+    assert not output.exists()
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
 def test_what_cannot_be_shown_is_refused_and_nothing_is_written(run, bench, tmp_path, command):
     empty = write_run(tmp_path / "empty.jsonl", [])
     warm = write_run(tmp_path / "warm.jsonl", run=made_run(contract=Contract(cache="warm")))

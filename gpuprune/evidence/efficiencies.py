@@ -11,7 +11,7 @@ from gpuprune.evidence.records import Efficiency
 from gpuprune.profiler.parse import KernelProfile
 from gpuprune.profiler.tables import average_efficiency
 from gpuprune.records import LAYER, Case
-from gpuprune.regression.efficiency import read_rows
+from gpuprune.regression.efficiency import FIGURE, read_rows
 from gpuprune.soundness import case_fault, is_efficiency, is_number, quoted
 
 _MOST_HEAD_BYTES = 1 << 20
@@ -19,15 +19,20 @@ _CASE = (*LAYER, "dtype", "orientation", "score", "seed", "rate", "group")
 
 
 def holds_profile(path: Path) -> bool:
-    """Whether a file begins like the JSON lines of `profile`; whatever else is wrong waits."""
+    """Whether a file begins like the JSON lines of `profile`; whatever else is wrong waits.
+
+    Raises GpupruneError where it is the same in CSV.
+    """
+    line = _first_line(path)
+    if FIGURE in line.decode(errors="replace").strip().split(","):
+        raise GpupruneError(
+            f"{path} is CSV of `gpuprune profile`", hint="give the same with --format json"
+        )
     try:
-        if not path.is_file():
-            return False
-        with path.open("rb") as file:
-            first = json.loads(file.readline(_MOST_HEAD_BYTES))
-    except (OSError, ValueError, RecursionError):
+        first = json.loads(line)
+    except (ValueError, RecursionError):
         return False
-    return isinstance(first, dict) and "record" not in first and "gld_efficiency_pct" in first
+    return isinstance(first, dict) and "record" not in first and FIGURE in first
 
 
 def read_efficiencies(path: Path) -> list[Efficiency]:
@@ -62,6 +67,16 @@ def read_efficiencies(path: Path) -> list[Efficiency]:
             hint="give what a live run or --predict of `gpuprune profile --format json` prints",
         )
     return _distinct(found)
+
+
+def _first_line(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.readline(_MOST_HEAD_BYTES)
+    except OSError:
+        return b""
 
 
 def _predicted(path: Path, row: dict[str, Any]) -> list[Efficiency]:
