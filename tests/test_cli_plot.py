@@ -6,7 +6,15 @@ from gpuprune import plots
 from gpuprune.cli.plot import FIGURES
 from gpuprune.records import Contract
 from tests.conftest import assert_refused
-from tests.made_runs import made_results, made_run, trained, write_run, write_training
+from tests.made_runs import (
+    made_results,
+    made_run,
+    predicted_row,
+    trained,
+    write_profile,
+    write_run,
+    write_training,
+)
 
 
 @pytest.fixture
@@ -34,6 +42,21 @@ def test_a_measured_run_becomes_a_figure_and_a_page(run, tmp_path):
 def test_a_figure_is_chosen_by_name(run, bench, tmp_path, figure):
     drawn = run("plot", bench, "-o", tmp_path / "a.svg", "--figure", figure)
     assert drawn.stderr.endswith(f"shows {figure}.\n")
+
+
+def test_files_that_a_figure_does_not_show_are_told(run, bench, tmp_path):
+    trainings = [write_training(tmp_path / f"{i}.jsonl", trained()) for i in range(2)]
+    efficiency = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
+    output = tmp_path / "a.svg"
+    drawn = run("plot", bench, *trainings, efficiency, "-o", output, "--figure", "roofline")
+    assert drawn.stderr == (
+        f"{output} shows roofline.\n"
+        f"Note: {trainings[0]}, {trainings[1]} are not in it; --figure accuracy shows them.\n"
+        f"Note: {efficiency} is not in it; --figure efficiency shows it.\n"
+    )
+    drawn = run("plot", bench, efficiency, "-o", output, "--figure", "efficiency")
+    assert drawn.stderr.endswith(f"Note: {bench} is not in it; --figure speedup shows it.\n")
+    assert run("plot", bench, "-o", output).stderr == f"{output} shows speedup.\n"
 
 
 def test_quiet_says_nothing(run, bench, tmp_path):
