@@ -86,6 +86,9 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path):
 
 def test_a_run_that_is_given_twice_is_refused(tmp_path):
     path = write_run(tmp_path / "run.jsonl")
+    (tmp_path / "hard.jsonl").hardlink_to(path)
+    with pytest.raises(GpupruneError, match="are one file"):
+        read([path, tmp_path / "hard.jsonl"])
     with pytest.raises(GpupruneError, match="is given twice"):
         read([path, tmp_path / "." / "run.jsonl"])
 
