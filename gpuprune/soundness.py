@@ -12,6 +12,9 @@ from gpuprune.resuming import MACHINE
 
 _LARGEST_COUNT = 2**63 - 1
 _LONGEST_TOLD = 40  # characters of a value
+# By nvprof's definition 32 lanes that read the same 16 bytes have 1600, and ncu's passes 100, too,
+# where it counts bytes of loads whose sectors it leaves out; nothing comes near this.
+_MOST_EFFICIENCY_PCT = 1e6
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e9  # what no clock shows, and three decades
 
 
@@ -73,6 +76,20 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_efficiency(value: Any) -> bool:
+    """Whether a value is a load efficiency that a kernel can have, in per cent."""
+    return is_number(value) and 0 <= value <= _MOST_EFFICIENCY_PCT
+
+
+def quoted(value: object) -> str:
+    """Write a value as an error names it: as Python would, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of very many digits"
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
 def unsound(path: Path, what: str, command: str = "bench") -> GpupruneError:
     """Make the error that says what is wrong with a run."""
     return GpupruneError(
@@ -107,20 +124,12 @@ def _result_fault(result: Result) -> str | None:
         return fault
     samples = result.timing.samples_s
     wrong = () if not samples else next((one for one in samples if not is_time(one)), None)
-    return None if wrong is None else f"samples_s is {_quoted(wrong)}"
+    return None if wrong is None else f"samples_s is {quoted(wrong)}"
 
 
 def _first_fault(record: object, rules: Mapping[str, Callable[[Any], bool]]) -> str | None:
     values = ((name, getattr(record, name), holds) for name, holds in rules.items())
-    return next((f"{name} is {_quoted(v)}" for name, v, holds in values if not holds(v)), None)
-
-
-def _quoted(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of so many digits
-        return "a number of very many digits"
-    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+    return next((f"{name} is {quoted(v)}" for name, v, holds in values if not holds(v)), None)
 
 
 def _is_size(value: Any) -> bool:

@@ -206,3 +206,16 @@ def test_conclusion_on_a_model_doubts_times_that_are_mostly_noise():
         "left dense where that is faster, 4.00 ms (1.50x)."
     )
     assert "measure again when the machine is quiet" in conclusion(by_layer(made_noisy(quiet)))
+
+
+def test_the_best_of_a_layer_gains_most_over_the_dense_product_beside_it():
+    layers = by_layer(
+        [
+            result("up", 0.9, 1, "dense", 4.0),
+            result("up", 0.9, 1, "csr", 2.0),
+            result("up", 0.9, 8, "dense", 5.0),  # the machine was busier then
+            result("up", 0.9, 8, "csr", 2.2),
+        ]
+    )
+    row = layers_table(layers, markdown=False).splitlines()[-1]
+    assert row.split()[-3:] == ["csr", "8", "2.27x"]

@@ -18,7 +18,7 @@ from gpuprune.records import Result
 from gpuprune.regression import keeping
 from gpuprune.regression.arm import Cell
 from gpuprune.regression.baseline import Baseline, baseline_of
-from gpuprune.regression.efficiency import FIGURE, product_of, read_profile
+from gpuprune.regression.efficiency import FIGURE, name_settings, product_of, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.stats import interquartile_range
 from gpuprune.storage import require_replaceable
@@ -181,12 +181,12 @@ def _efficiency_table(baseline: Baseline, markdown: bool) -> str:
     headers = ["product", "rate", "group", "load efficiency"]
     cells = [
         [
-            report.printable(product_of(row)),
+            report.printable(", ".join([product_of(row), *setting])),
             "-" if row["rate"] is None else f"{row['rate']:g}",
             "-" if row["group"] is None else str(row["group"]),
             "-" if row[FIGURE] is None else f"{row[FIGURE]:.1f} %",
         ]
-        for row in baseline.profile
+        for row, setting in zip(baseline.profile, name_settings(baseline.profile), strict=True)
     ]
     return report.table(headers, cells, markdown, left=(0,))
 

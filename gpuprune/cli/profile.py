@@ -83,8 +83,9 @@ def profile(
     if predict:
         options.refuse(context, {"profiler", "keep"}, "with --predict")
         timing = options.given(context, TIMING)
-        told = f"Note: {', '.join(timing)} do not change a prediction." if timing else None
-        note(told, quiet=quiet)
+        if timing:
+            do = "does" if len(timing) == 1 else "do"
+            note(f"Note: {', '.join(timing)} {do} not change a prediction.", quiet=quiet)
         profile_console.show_predictions(sweep, mapping, output_format, quiet=quiet)
         return
     profile_console.show_live(

@@ -1,6 +1,5 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
-import os
 import shutil
 import sys
 import time
@@ -33,6 +32,7 @@ from gpuprune.profiler.parse import KernelProfile, Missing, Remarks, Report, rea
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.records import Case
+from gpuprune.storage import twice
 from gpuprune.units import format_count, format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
@@ -46,7 +46,8 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
-    _require_distinct_files(paths)
+    if repeated := twice(paths):
+        raise GpupruneError(f"--from: {repeated}", hint="give each file once")
     reports: dict[Path, Report] = {}
     refusals: list[GpupruneError] = []
     for path in paths:
@@ -159,18 +160,6 @@ def _show_launches(
         parts.append(f"Predicted for {contender} by {_describe(own)}")
     parts.append(report.listing(tables.product_rows(capture.launches, predicted), output_format))
     terminal.show("\n\n".join(parts), output_format)
-
-
-def _require_distinct_files(paths: Sequence[Path]) -> None:
-    """Refuse a file that is given twice, before anything is read and shown."""
-    seen: dict[str, Path] = {}
-    for path in paths:
-        first = seen.setdefault(os.path.realpath(path), path)
-        if first is not path:
-            twice = (
-                f"{path} is given twice" if first == path else f"{first} and {path} are one file"
-            )
-            raise GpupruneError(f"--from: {twice}", hint="give each file once")
 
 
 @contextmanager

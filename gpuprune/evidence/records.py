@@ -36,6 +36,11 @@ class Efficiency:
     cols: int
     batch: int
     dtype: str
+    orientation: str
+    score: str
+    seed: int
+    device: str | None  # that it was measured on
+    path: Path  # of the file that holds it
     product: str  # the contender that was measured, or the mapping that was predicted
     definition: str  # "ncu" counts distinct bytes, "nvprof" those of every lane
     rate: float

@@ -104,7 +104,7 @@ def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
 
 
 def _at(results: Iterable[Result], rate: float | None) -> _Layer:
-    """Choose the fastest of a layer at a rate; dense is that of the same case."""
+    """Choose the product of a layer that gains most at a rate, over dense of the same case."""
     own = [one for one in results if rate is None or one.case.rate == rate]
     dense = {one.case: median_s(one) for one in own if one.contender == BASELINE}
     sparse = [
@@ -115,7 +115,12 @@ def _at(results: Iterable[Result], rate: float | None) -> _Layer:
     if not sparse:
         case = own[0].case
         return _Layer(case=case, dense_s=dense.get(case), sparse_s=None, contender="")
-    seconds, best = min(sparse, key=lambda pair: pair[0])
+
+    def gain(pair: tuple[float, Result]) -> tuple[float, float]:
+        seconds, one = pair
+        return (dense.get(one.case) or 0.0) / seconds, -seconds
+
+    seconds, best = max(sparse, key=gain)
     return _Layer(
         case=best.case,
         dense_s=dense.get(best.case),

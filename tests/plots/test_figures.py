@@ -264,6 +264,19 @@ def test_definitions_of_load_efficiency_never_share_a_panel(evidence):
     assert line["encoding"]["y"]["scale"]["domain"] == [60.0, 100.0]
 
 
+def test_load_efficiencies_of_two_types_share_no_line(tmp_path):
+    rows = [predicted_row(dtype=dtype) for dtype in ("float64", "float32")]
+    spec = spec_of("efficiency", read([write_profile(tmp_path / "a.jsonl", *rows)]))
+    assert spec["facet"]["row"]["sort"] == [
+        "64x100x10\nfloat64\npredicted, row_major",
+        "64x100x10\nfloat32\npredicted, row_major",
+    ]
+    assert {row["layer"] for row in spec["datasets"]["rows"]} == {
+        "64x100x10 · float64",
+        "64x100x10 · float32",
+    }
+
+
 def test_accuracy_has_the_seeds_and_the_unpruned_network(evidence):
     unpruned, *pruned = rows_of("accuracy", evidence)
     assert unpruned == {
