@@ -25,11 +25,12 @@ import numpy as np
 from numba import njit
 from script import Parser, count, run
 
-from gpuprune import contenders, report, timing
+from gpuprune import contenders, timing
 from gpuprune.backends import Backend, open_backend
 from gpuprune.config import PAPER_SHAPE, parse_groups, parse_rates, parse_shapes
 from gpuprune.contenders.column_group import strips
 from gpuprune.contenders.row_group import blocks
+from gpuprune.environment import load_note
 from gpuprune.problem import Problem, make_trials
 from gpuprune.records import Case, Contract
 from gpuprune.steps import Step, aligned_zeros, cut_batch, registers
@@ -78,7 +79,7 @@ def main() -> int:
     goals = _goals(found, own, backend.threads or 1) if options.shape == PAPER_SHAPE else []
     for goal, met in goals:
         print(f"{'met   ' if met else 'MISSED'}  {goal}")
-    if note := report.load_note(busy):
+    if note := load_note(busy):
         print(note)
     return int(not all(met for _, met in goals))
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 from script import Parser, count, run
 
+from gpuprune.process import end_group
+
 KERNEL = "void spmm<float, (int)8>(const float *, int)"
 IDENTITY = ("ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream")
 IDENTITY += ("Block Size", "Grid Size", "Device", "CC")
@@ -55,11 +57,16 @@ def measure(path: Path, output_format: str) -> tuple[float, float, int]:
     """Run the command; seconds of the wall and of the processor, and the peak memory in bytes."""
     command = [sys.executable, "-m", "gpuprune", "profile", "--from", str(path)]
     began = time.perf_counter()
-    with subprocess.Popen(
-        [*command, "--format", output_format, "-q"], stdout=subprocess.DEVNULL
-    ) as process:
+    process = subprocess.Popen(
+        [*command, "--format", output_format, "-q"],
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
         _, status, used = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        end_group(process)
     if process.returncode:
         raise SystemExit(f"gpuprune ended with {process.returncode}")
     unit = 1 if sys.platform == "darwin" else 1024

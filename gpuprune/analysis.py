@@ -4,7 +4,9 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil, floor, log10
+from typing import TypeVar
 
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
 from gpuprune.stats import quartiles, relative_spread
@@ -12,8 +14,8 @@ from gpuprune.units import format_crossing, format_rate, format_seconds
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
 WIDE_SPREAD = 0.10  # inter-quartile range over the median, from which on a cell is unsteady
+_Key = TypeVar("_Key")
 LOST = "lost again"  # a break-even rate that a higher rate does not keep
-_TOLD_RATE = 0.90
 _NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
 _AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
 
@@ -30,6 +32,16 @@ class BreakEven:
         if self.rate is None:
             return LOST if self.is_lost else "not reached"
         return f"≤ {format_rate(self.rate)}" if self.is_bound else format_crossing(self.rate)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fastest:
+    """The sparse product with the highest speedup, of the steady ones where there are any."""
+
+    case: Case
+    speedup: float
+    is_unsteady: bool = False  # and so are all others
+    is_beaten: bool = False  # by one that is unsteady
 
 
 def layer_of(case: Case) -> Case:
@@ -94,12 +106,25 @@ def pays_after(own: Result, dense: Result | None) -> int | None:
 
 def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case, float]:
     """Return by case the speedup of the fastest sparse contender."""
-    results = list(results)
     best: dict[Case, float] = {}
-    for name in sparse_contenders(results):
-        for case, speedup in speedups(results, name, over).items():
-            best[case] = max(speedup, best.get(case, 0.0))
+    for (case, _), speedup in _by_product(results, over).items():
+        best[case] = max(speedup, best.get(case, 0.0))
     return best
+
+
+def fastest(results: Iterable[Result]) -> Fastest | None:
+    """Choose the best of all sparse products of a layer, None without any beside a dense one."""
+    results = list(results)
+    found, shaky = _by_product(results), _unsteady_products(results)
+    if not found:
+        return None
+    product, speedup = max(steady(found, shaky).items(), key=lambda item: item[1])
+    return Fastest(
+        case=product[0],
+        speedup=speedup,
+        is_unsteady=product in shaky,
+        is_beaten=speedup < max(found.values()),
+    )
 
 
 def sparse_contenders(results: Iterable[Result]) -> list[str]:
@@ -109,19 +134,19 @@ def sparse_contenders(results: Iterable[Result]) -> list[str]:
 
 
 def unsteady(results: Iterable[Result], *names: str) -> set[Case]:
-    """Return the cases with samples that spread over more than 10 %, of some contenders or all."""
+    """Return the cases on which samples of one of these contenders spread over more than 10 %."""
     return {
         one.case
         for one in results
-        if (not names or one.contender in names)
+        if one.contender in names
         and one.timing is not None
         and relative_spread(one.timing.samples_s) > WIDE_SPREAD
     }
 
 
-def steady(found: Mapping[Case, float], shaky: Container[Case]) -> dict[Case, float]:
-    """Leave out the cases that are unsteady, unless all are."""
-    kept = {case: value for case, value in found.items() if case not in shaky}
+def steady(found: Mapping[_Key, float], shaky: Container[_Key]) -> dict[_Key, float]:
+    """Leave out what is unsteady, unless all is."""
+    kept = {key: value for key, value in found.items() if key not in shaky}
     return kept or dict(found)
 
 
@@ -174,14 +199,12 @@ def advice(results: Sequence[Result]) -> str:
     group = _choose(reached)
     lowest = ", the lowest rate measured," if found[group].is_bound else ""
     more = f"{lowest} or more" if reached[group] < max(case.rate for case in best) else ""
-    shaky = unsteady(results)
-    case, speedup = max(steady(best, shaky).items(), key=lambda item: item[1])
     return (
         f"For this layer on this machine: prune {name_groups(group)} to "
         f"{_round_up(reached[group])}{more}, or stay dense. "
         + _single_weights(group, found)
         + _at_told_rate(best)
-        + f"The fastest measured is {speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}."
+        + _headline(results)
         + doubt(results)
     )
 
@@ -189,8 +212,10 @@ def advice(results: Sequence[Result]) -> str:
 def doubt(results: Iterable[Result]) -> str:
     """Warn, in a sentence that goes on from another, where most of what was measured is noise."""
     results = list(results)
-    best, shaky = best_speedups(results), unsteady(results)
-    if 2 * sum(case in shaky for case in best) <= len(best):
+    found, shaky = _by_product(results), _unsteady_products(results)
+    # The last that is set for a case is its fastest.
+    winners = {product[0]: product for product in sorted(found, key=found.__getitem__)}
+    if 2 * sum(product in shaky for product in winners.values()) <= len(winners):
         return ""
     return (
         " But in most cells the samples spread over more than 10 %: measure again when the "
@@ -211,11 +236,11 @@ def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
             key = None if case.as_is else (case.rate, case.group)
             seconds = dense[case] or 0.0
             choices.setdefault(key, []).append((seconds, seconds / max(speedup, 1.0)))
-    nearest = min((abs(key[0] - _TOLD_RATE) for key in choices if key), default=0.0)
+    nearest = min((abs(key[0] - PAPER_RATE) for key in choices if key), default=0.0)
     gains = {
         key: (sum(dense for dense, _ in times), sum(best for _, best in times))
         for key, times in choices.items()
-        if len(times) == len(layers) and (not key or abs(key[0] - _TOLD_RATE) == nearest)
+        if len(times) == len(layers) and (not key or abs(key[0] - PAPER_RATE) == nearest)
     }
     if not gains:
         return ""
@@ -245,6 +270,34 @@ def _advice_as_it_is(results: Sequence[Result]) -> str:
     return f"For this layer as it is, on this machine: {choice}, {speedup:.2f}x as fast as dense."
 
 
+def _by_product(results: Iterable[Result], over: str = BASELINE) -> dict[tuple[Case, str], float]:
+    """Return the speedup of each sparse contender on each case."""
+    results = list(results)
+    return {
+        (case, name): speedup
+        for name in sparse_contenders(results)
+        for case, speedup in speedups(results, name, over).items()
+    }
+
+
+def _unsteady_products(results: Sequence[Result]) -> set[tuple[Case, str]]:
+    """Return the sparse products whose samples, or those of dense beside them, spread widely."""
+    return {
+        (case, name)
+        for name in sparse_contenders(results)
+        for case in unsteady(results, name, BASELINE)
+    }
+
+
+def _headline(results: Sequence[Result]) -> str:
+    """Name the fastest product; as the steady one where another was faster in its noise."""
+    top = fastest(results)
+    if top is None:
+        return ""
+    which = "The fastest steady one" if top.is_beaten else "The fastest measured"
+    return f"{which} is {top.speedup:.2f}x, {name_groups(top.case.group)} at {top.case.rate:g}."
+
+
 def _choose(reached: dict[int, float]) -> int:
     """Take the smallest group that breaks even about as early as any: it costs least accuracy."""
     earliest = min(reached.values())
@@ -263,7 +316,7 @@ def _single_weights(group: int, found: dict[int, BreakEven]) -> str:
 
 def _at_told_rate(best: dict[Case, float]) -> str:
     """Say what grouping gains over the smallest group, at the rate nearest to the paper's."""
-    rate = min((case.rate for case in best), key=lambda rate: abs(rate - _TOLD_RATE))
+    rate = min((case.rate for case in best), key=lambda rate: abs(rate - PAPER_RATE))
     gains = {case.group: speedup for case, speedup in best.items() if case.rate == rate}
     smallest = min(gains)
     enough = min(g for g, gain in gains.items() if gain >= _NEARLY_ALL * max(gains.values()))

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, Self, get_args
 
 from gpuprune.errors import GpupruneError
-from gpuprune.records import Cache, Contract, Dtype, Orientation, Score
+from gpuprune.records import Cache, Case, Contract, Dtype, Orientation, Score
 
 PAPER_SHAPE = (4096, 4096, 50)
-_PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
+PAPER_RATE = 0.90  # at which a run with several is told
+PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _RATE_STEP = "0.02"
 _DEFAULT_BATCH = 50
 _MOST_CASES = 100_000
@@ -23,15 +24,15 @@ class Sweep:
     """A grid of cases, and who runs on it how; by default the paper's sweep."""
 
     rates: tuple[float, ...]
-    groups: tuple[int, ...] = _PAPER_GROUPS
+    groups: tuple[int, ...] = PAPER_GROUPS
     shape: tuple[tuple[int, int, int], ...] = (PAPER_SHAPE,)  # rows, cols, batch
     batch: int = _DEFAULT_BATCH  # of layers read from a file
-    dtype: str = "float32"
-    score: str = "rms"
-    orientation: str = "row"
+    dtype: Dtype = "float32"
+    score: Score = "rms"
+    orientation: Orientation = "row"
     device: str = "auto"
     contenders: tuple[str, ...] = ()  # empty: the defaults
-    cache: str = "cold"
+    cache: Cache = "cold"
     weights: str | None = None  # FILE[::TENSOR]
     tensor: str | None = None  # pattern of names
     as_is: bool = False
@@ -69,6 +70,13 @@ class Sweep:
 def paper() -> Sweep:
     """Return the sweep of the paper's Figure 3."""
     return Sweep(rates=parse_rates("0.8:0.98"))
+
+
+def is_papers(case: Case) -> bool:
+    """Whether what the paper measured of its layer is comparable with this case."""
+    shape = (case.rows, case.cols, case.batch)
+    way = (case.orientation, case.dtype, case.score, case.as_is)
+    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
 
 
 def quick() -> Sweep:

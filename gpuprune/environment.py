@@ -9,6 +9,7 @@ from typing import Any
 
 _WATCH_S = 0.2
 _CONTROL_GROUP = Path("/sys/fs/cgroup")
+_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 
 PACKAGES = (
     "numpy", "scipy", "numba", "cupy-cuda12x", "cupy-cuda13x", "torch", "sparse-dot-mkl", "mkl",
@@ -90,6 +91,13 @@ def busy_cores() -> float | None:
         return None
     idle = (after - before) / (time.monotonic() - start)
     return round(max((os.cpu_count() or 1) - idle, 0.0), 2)
+
+
+def load_note(busy_cores: float | None) -> str | None:
+    """Warn of times taken while others used the machine, None where it was quiet or is unknown."""
+    if busy_cores is None or busy_cores < _MUCH_LOAD:
+        return None
+    return f"Others kept {busy_cores:.1f} cores busy when this run began: its times are too long."
 
 
 def last_level_cache_bytes() -> int | None:

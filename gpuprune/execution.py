@@ -7,9 +7,7 @@ from typing import Any, Protocol
 from gpuprune import contenders, environment, sweep
 from gpuprune.backends import Backend
 from gpuprune.records import Calibration, Case, Contract, Result
-
-# What makes two machines one, as far as a time is concerned.
-_MACHINE = ("node", "device", "device_name", "threads", "packages")
+from gpuprune.resuming import MACHINE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +51,7 @@ class Executor(Protocol):
 class Local:
     """This process on one device, case after case."""
 
-    machine = _MACHINE
+    machine = MACHINE
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend

@@ -14,6 +14,7 @@ from typing import Any
 import gpuprune
 from gpuprune import session
 from gpuprune.config import Sweep
+from gpuprune.environment import load_note
 from gpuprune.errors import GpupruneError
 from gpuprune.process import end_group, ending_on_signals, holding_signals
 from gpuprune.records import Result, Run
@@ -24,7 +25,6 @@ from gpuprune.units import format_minutes
 Measured = tuple[Run, list[Result]]
 Say = Callable[[str], None]
 
-_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 _STARTING_S = 60
 _DONE = (0, 1)  # 1: a contender was wrong, which is a finding and not a failure
 _USAGE = 2
@@ -80,8 +80,12 @@ def fresh_runs(
                 run, results = _run(side, arguments, Path(folder) / f"{side.name}-{number}.jsonl")
                 each(results)
                 found[side.name].append((run, results))
-                if number == 0 and side is sides[0] and (warning := _busy_warning(run)):
-                    say(warning)
+                if (
+                    number == 0
+                    and side is sides[0]
+                    and (note := load_note(run.environment.get("busy_cores")))
+                ):
+                    say(f"Warning: {note}")
                 whose = f" of {side.name}" if len(sides) > 1 else ""
                 took = format_minutes(time.monotonic() - start)
                 say(f"Run {number + 1} of {runs}{whose} took {took}.")
@@ -181,13 +185,6 @@ def _is_same_run(one: Measured, other: Measured) -> bool:
     ]
     both = samples[0].keys() & samples[1].keys()
     return bool(both) and all(samples[0][cell] == samples[1][cell] for cell in both)
-
-
-def _busy_warning(run: Run) -> str | None:
-    busy = run.environment.get("busy_cores")
-    if busy is None or busy < _MUCH_LOAD:
-        return None
-    return f"Warning: {busy:.1f} cores were busy when measuring began; the times are doubtful."
 
 
 def _run(side: Side, arguments: Sequence[str], output: Path) -> Measured:

@@ -90,13 +90,21 @@ def holding_signals() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def end_group(process: subprocess.Popen[Any]) -> None:
-    """End a process and its children; does nothing where all of them have ended."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
+def end_group(
+    process: subprocess.Popen[Any],
+    *,
+    asking: signal.Signals = signal.SIGTERM,
+    grace_s: float = _GRACE_S,
+) -> None:
+    """End a process that leads a group, and its children; nothing where all of them have ended.
+
+    The group is asked by a signal, and ended by force after `grace_s` seconds.
+    """
+    for number, patience_s in ((asking, grace_s), (signal.SIGKILL, _GRACE_S)):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
+            process.wait(patience_s)
             if not _group_lives(process.pid):
                 return
 

@@ -1,6 +1,7 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
 
@@ -13,9 +14,9 @@ Cache = Literal["cold", "warm"]
 Status = Literal["ok", "skipped", "wrong", "failed", "host_bound", "disturbed"]
 StoppedBy = Literal["samples", "precision", "budget"]
 
-
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
-ITEM_BYTES: dict[str, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+NAMELESS = "''"  # for people, a tensor that has an empty name
+ITEM_BYTES: dict[Dtype, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,11 +29,11 @@ class Case:
     rows: int
     cols: int
     batch: int
-    dtype: str = "float32"
+    dtype: Dtype = "float32"
     rate: float  # share of the groups removed, 0 to 1
     group: int  # neighbouring weights that are pruned together
-    orientation: str = "row"
-    score: str = "rms"
+    orientation: Orientation = "row"
+    score: Score = "rms"
     min_groups_per_row: int = 0
     seed: int = 0
     weights: str | None = None  # FILE::TENSOR, or None for normal random weights
@@ -42,6 +43,11 @@ class Case:
     def shape(self) -> str:
         """The layer and its batch as `--shape` takes them."""
         return f"{self.rows}x{self.cols}x{self.batch}"
+
+    @property
+    def name(self) -> str:
+        """What people call the layer, see `layer_name`."""
+        return layer_name(self.weights, self.shape)
 
     def layer(self) -> dict[str, Any]:
         """Return what names the layer, as rows of any table for programs have it."""
@@ -57,7 +63,7 @@ class Case:
 class Contract:
     """How samples are taken; two runs are comparable only under the same contract."""
 
-    cache: str = "cold"
+    cache: Cache = "cold"
     samples: int | None = None  # a fixed number of samples, or None for the stop rule
     min_samples: int = 10
     precision: float = 0.005  # relative standard error at which sampling stops
@@ -71,7 +77,7 @@ class Timing:
     """Raw samples in seconds, and how they were taken."""
 
     samples_s: tuple[float, ...]
-    cache: str
+    cache: Cache
     stopped_by: StoppedBy
     call_samples_s: tuple[float, ...] = ()
     host_bound_samples: int = 0  # discarded: the device waited for the host
@@ -168,6 +174,12 @@ class Run:
         values["contract"] = Contract(**values["contract"])
         values["calibration"] = Calibration(**values["calibration"])
         return cls(**values)
+
+
+def layer_name(weights: str | None, shape: str) -> str:
+    """Name a layer by its tensor, else by the file that holds it, else by its shape."""
+    file, has_tensor, tensor = (weights or "").partition("::")
+    return (tensor or NAMELESS) if has_tensor else PurePath(file).name or shape
 
 
 def _timing(line: dict[str, Any]) -> Timing:

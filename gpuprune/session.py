@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,8 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Executor, Work
 from gpuprune.records import Calibration, Case, Result, Run
-from gpuprune.soundness import require_sound
+from gpuprune.resuming import now, require_agreement, require_output
+from gpuprune.soundness import lacking, require_sound
 from gpuprune.storage import Journal, RunFile, read
 
 
@@ -65,7 +65,7 @@ class Session:
             self.journal.finish(
                 {
                     "record": "end",
-                    "finished": _now(),
+                    "finished": now(),
                     "results": len(self.results),
                     "wall_s": time.monotonic() - start,
                     "measuring_s": stopwatch.measuring_s,
@@ -112,8 +112,7 @@ def start(
     job: Job, output: Path | None, *, resume: bool, arguments: Sequence[str] = ()
 ) -> Iterator[Session]:
     """Begin a run, or go on with the one in `output`; nothing is written if that is refused."""
-    if resume and output is None:
-        raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
+    require_output(output, resume=resume)
     plan.check_weights(case for case in job.cases if case not in job.twins)
     if output is not None and resume and output.exists():
         with Journal.resume(output) as journal:
@@ -153,7 +152,7 @@ def _copied(results: Iterable[Result], twin: Case) -> list[Result]:
 def _begin(job: Job, calibration: Calibration, arguments: Sequence[str]) -> Run:
     return Run(
         version=__version__,
-        started=_now(),
+        started=now(),
         arguments=tuple(arguments),
         configuration=_configuration(job.sweep),
         environment=job.executor.describe(),
@@ -173,10 +172,11 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
     run = _parse_run(journal.run)
     results = _parse_results(journal.run)
     wanted = _configuration(job.sweep)
-    _require_agreement(run.configuration, wanted, list(wanted), output, "was asked for")
-    here, machine = job.executor.describe(), list(job.executor.machine)
+    hint = "give the options and the machine of that run, or another --output"
+    require_agreement(run.configuration, wanted, wanted, f"{output} was asked for", hint)
+    here = job.executor.describe()
     _require_same_executor(run.environment, here, output)
-    _require_agreement(run.environment, here, machine, output, "ran on")
+    require_agreement(run.environment, here, job.executor.machine, f"{output} ran on", hint)
     job.executor.calibrate(_dtypes(job))  # the device needs it; the run keeps its own figures
     done = {(one.case, one.contender) for one in results}
     pending = [c for c in job.cases if any((c, name) not in done for name in job.contenders)]
@@ -191,25 +191,13 @@ def _resumed(job: Job, journal: Journal, output: Path) -> Session:
 
 
 def _require_same_executor(kept: dict[str, Any], here: dict[str, Any], output: Path) -> None:
-    then, now = (facts.get("executor") == "ray" for facts in (kept, here))
-    if then != now:
+    then, asked = (facts.get("executor") == "ray" for facts in (kept, here))
+    if then != asked:
         raise GpupruneError(
             f"{output} was measured {'with' if then else 'without'} --ray, "
-            f"and now --ray is {'asked for' if now else 'missing'}",
-            hint=f"{'leave out --ray' if now else 'add --ray'}, or take another --output",
+            f"and now --ray is {'asked for' if asked else 'missing'}",
+            hint=f"{'leave out --ray' if asked else 'add --ray'}, or take another --output",
         )
-
-
-def _require_agreement(
-    kept: dict[str, Any], wanted: dict[str, Any], keys: list[str], output: Path, verb: str
-) -> None:
-    for key in keys:
-        if kept.get(key) != wanted.get(key):
-            raise GpupruneError(
-                f"{output} {verb} {key.replace('_', '-')} {kept.get(key)!r}, "
-                f"and now it is {wanted.get(key)!r}",
-                hint="give the options and the machine of that run, or another --output",
-            )
 
 
 def _parse_run(file: RunFile) -> Run:
@@ -221,26 +209,15 @@ def _parse_run(file: RunFile) -> Run:
     try:
         return Run.from_record(file.header)
     except (KeyError, TypeError) as error:
-        raise _not_ours(file.path, error) from None
+        raise lacking(file.path, error) from None
 
 
 def _parse_results(file: RunFile) -> list[Result]:
     try:
         return [Result.from_record(line) for line in file.results]
     except (KeyError, TypeError) as error:
-        raise _not_ours(file.path, error) from None
-
-
-def _not_ours(path: Path, error: Exception) -> GpupruneError:
-    return GpupruneError(
-        f"{path} lacks what a run file of gpuprune bench holds: {error}",
-        hint="give a file that `gpuprune bench --output` wrote",
-    )
+        raise lacking(file.path, error) from None
 
 
 def _dtypes(job: Job) -> tuple[str, ...]:
     return (job.sweep.dtype,)
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

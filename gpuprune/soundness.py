@@ -8,10 +8,13 @@ from typing import Any, get_args
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import ITEM_BYTES, Calibration, Case, Result, Run, Status
+from gpuprune.resuming import MACHINE
 
-_ENVIRONMENT = ("device", "device_name", "node", "threads", "packages")
 _LARGEST_COUNT = 2**63 - 1
 _LONGEST_TOLD = 40  # characters of a value
+# By nvprof's definition 32 lanes that read the same 16 bytes have 1600, and ncu's passes 100, too,
+# where it counts bytes of loads whose sectors it leaves out; nothing comes near this.
+_MOST_EFFICIENCY_PCT = 1e6
 _SHORTEST_S, _LONGEST_S = 1e-12, 1e9  # what no clock shows, and three decades
 
 
@@ -34,7 +37,7 @@ def environment_fault(environment: object) -> str | None:
     """Say what is wrong with the description of a machine, None if nothing is."""
     if not isinstance(environment, Mapping):
         return "its environment is no table"
-    if missing := [name for name in _ENVIRONMENT if name not in environment]:
+    if missing := [name for name in MACHINE if name not in environment]:
         return f"its environment lacks {', '.join(missing)}"
     counts = (environment["threads"], environment.get("busy_cores"))
     texts = (environment["device"], environment["device_name"])
@@ -73,11 +76,33 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def is_efficiency(value: Any) -> bool:
+    """Whether a value is a load efficiency that a kernel can have, in per cent."""
+    return is_number(value) and 0 <= value <= _MOST_EFFICIENCY_PCT
+
+
+def quoted(value: object) -> str:
+    """Write a value as an error names it: as Python would, cut where it is long."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of so many digits
+        return "a number of very many digits"
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
 def unsound(path: Path, what: str, command: str = "bench") -> GpupruneError:
     """Make the error that says what is wrong with a run."""
     return GpupruneError(
         f"{path} is no run of gpuprune {command}: {what}",
         hint=f"give a file as `gpuprune {command} --output` wrote it",
+    )
+
+
+def lacking(path: Path, error: Exception, command: str = "bench") -> GpupruneError:
+    """Make the error that says what a line lacks of a record."""
+    return GpupruneError(
+        f"{path} lacks what a run of gpuprune {command} holds: {error}",
+        hint=f"give a file that `gpuprune {command} --output` wrote",
     )
 
 
@@ -99,20 +124,12 @@ def _result_fault(result: Result) -> str | None:
         return fault
     samples = result.timing.samples_s
     wrong = () if not samples else next((one for one in samples if not is_time(one)), None)
-    return None if wrong is None else f"samples_s is {_quoted(wrong)}"
+    return None if wrong is None else f"samples_s is {quoted(wrong)}"
 
 
 def _first_fault(record: object, rules: Mapping[str, Callable[[Any], bool]]) -> str | None:
     values = ((name, getattr(record, name), holds) for name, holds in rules.items())
-    return next((f"{name} is {_quoted(v)}" for name, v, holds in values if not holds(v)), None)
-
-
-def _quoted(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # Python writes no number of so many digits
-        return "a number of very many digits"
-    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+    return next((f"{name} is {quoted(v)}" for name, v, holds in values if not holds(v)), None)
 
 
 def _is_size(value: Any) -> bool:

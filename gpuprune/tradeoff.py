@@ -6,7 +6,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from gpuprune import analysis
-from gpuprune.accuracy.records import Header, Outcome, by_group
+from gpuprune.accuracy.records import Header, Outcome, by_group, drops
 from gpuprune.contenders import BASELINE
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Result
@@ -170,8 +170,7 @@ def _point(
     own: Sequence[Outcome], everyone: Sequence[Outcome], speedup: float, rate: float
 ) -> Point:
     shares = [one.accuracy for one in own]
-    unpruned = {one.seed: one.accuracy for one in everyone if one.group is None}
-    drops = [unpruned[one.seed] - one.accuracy for one in own if one.seed in unpruned]
+    lost = drops(own, everyone)
     return Point(
         group=own[0].group,
         rate=rate,
@@ -179,7 +178,7 @@ def _point(
         accuracy=mean(shares),
         accuracy_sd=stdev(shares) if len(shares) > 1 else None,
         seeds=len(shares),
-        drop=mean(drops) if drops else None,
+        drop=mean(lost) if lost else None,
     )
 
 

@@ -28,9 +28,10 @@ _LEFT = (0, 1, 7)
 
 
 def rows(verdicts: Sequence[Verdict]) -> list[Row]:
-    """Turn verdicts into rows for programs; the layer only where there are several."""
+    """Turn verdicts into rows for programs; layer and setting only where there are several."""
     several = len(_layers(verdicts)) > 1
-    return [_row(one, several) for one in verdicts]
+    has_settings = any(one.setting for one in verdicts)
+    return [_row(one, several, has_settings) for one in verdicts]
 
 
 def summary(
@@ -142,7 +143,7 @@ _RELATIVE = (
 )
 
 
-def _row(verdict: Verdict, with_layer: bool) -> Row:
+def _row(verdict: Verdict, with_layer: bool, with_setting: bool) -> Row:
     case = verdict.case
     layer: Row = (case.layer() if case else dict.fromkeys(LAYER)) if with_layer else {}
     return {
@@ -151,6 +152,7 @@ def _row(verdict: Verdict, with_layer: bool) -> Row:
         "rate": case.rate if case else None,
         "group": case.group if case else None,
         "contender": verdict.contender,
+        **({"setting": ", ".join(verdict.setting)} if with_setting else {}),
         "verdict": verdict.verdict,
         "change": verdict.change,
         "low": verdict.low,
@@ -207,7 +209,9 @@ def _headline(comparison: Comparison) -> str:
 
 def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
     case = verdict.case
-    what = verdict.contender if verdict.level in ("cell", "contender") else verdict.level
+    what = verdict.level if verdict.level == "device" else _subject(verdict)
+    if verdict.level == "profile":
+        what = f"profile: {what}"
     if case and several_layers:
         what = f"{what} {case.weights or case.shape}"
     return [
@@ -225,9 +229,14 @@ def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
 def _name(verdict: Verdict) -> str:
     case = verdict.case
     if case is None:
-        return report.printable(verdict.contender)
+        return report.printable(_subject(verdict))
     layer = case.weights or case.shape
-    return report.printable(f"{verdict.contender},{case.rate:g},{case.group} {layer}")
+    cell = f"{verdict.contender},{case.rate:g},{case.group}"
+    return report.printable(" ".join([cell, *verdict.setting, layer]))
+
+
+def _subject(verdict: Verdict) -> str:
+    return ", ".join([verdict.contender, *verdict.setting])
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -77,6 +77,23 @@ def test_all_contenders_of_a_device_beside_the_paper_fit_80_columns(dense, spars
     assert sum("paper" in text for text in tables) == 2
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"batch": 1},
+        {"dtype": "float64"},
+        {"score": "random"},
+        {"orientation": "column"},
+    ],
+    ids=str,
+)
+def test_the_papers_figures_stand_beside_what_is_comparable_only(other):
+    assert "paper" in "".join(break_even_tables(results_of("csr", **PAPERS), ["csr"], False))
+    found = break_even_tables(results_of("csr", **PAPERS | other), ["csr"], False)
+    assert found != []
+    assert "paper" not in "".join(found)
+
+
 def test_contenders_without_a_time_take_no_room():
     sparse = [name for name in names() if name not in DENSE]
     found = break_even_tables(results_of("csr"), sparse, markdown=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from gpuprune import contenders, environment
 from gpuprune.cli import cli
@@ -478,6 +479,18 @@ def test_weights_that_are_zero_already_are_told_by_prune_and_bench(run, tmp_path
     assert result.stderr.splitlines()[0] == f"{told} --as-is times what is there."
 
 
+def test_a_tensor_whose_name_is_empty_is_not_taken_for_its_file(run, tmp_path):
+    bench = ("bench", "--device", "fake", "--rates", "0.9", "--groups", "8")
+    source, out = tmp_path / "w.safetensors", tmp_path / "pruned.safetensors"
+    save_file({"": np.random.default_rng(0).standard_normal((32, 64), np.float32)}, source)
+    pruned = run("prune", source, out, "--rate", 0.9, "--group", 8)
+    found = run("inspect", out)
+    assert [result.stdout.splitlines()[-1].split()[0] for result in (pruned, found)] == ["''"] * 2
+    (row,) = json_rows(run("inspect", out, "--format", "json"))
+    assert row["tensor"] == ""
+    assert ", '', row groups" in run(*bench, "--weights", source).stdout
+
+
 def test_what_prune_wrote_can_be_timed_as_it_is(run, weights, tmp_path):
     out = tmp_path / "pruned.npy"
     run("prune", weights, out, "--rate", 0.75, "--group", 4)
@@ -537,8 +550,6 @@ def test_help_of_every_command_ends_with_examples(run, name):
 
 
 def test_names_that_would_run_or_break_are_shown_as_text(run, tmp_path):
-    from safetensors.numpy import save_file
-
     path = Path(tmp_path / "m.safetensors")
     evil = "=cmd|\x1b[31m[/x]\n::error::</script>"
     save_file({evil: np.ones((8, 8), np.float32)}, path)

@@ -6,7 +6,15 @@ from gpuprune import plots
 from gpuprune.cli.plot import FIGURES
 from gpuprune.records import Contract
 from tests.conftest import assert_refused
-from tests.made_runs import made_results, made_run, trained, write_run, write_training
+from tests.made_runs import (
+    made_results,
+    made_run,
+    predicted_row,
+    trained,
+    write_profile,
+    write_run,
+    write_training,
+)
 
 
 @pytest.fixture
@@ -36,6 +44,21 @@ def test_a_figure_is_chosen_by_name(run, bench, tmp_path, figure):
     assert drawn.stderr.endswith(f"shows {figure}.\n")
 
 
+def test_files_that_a_figure_does_not_show_are_told(run, bench, tmp_path):
+    trainings = [write_training(tmp_path / f"{i}.jsonl", trained()) for i in range(2)]
+    efficiency = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
+    output = tmp_path / "a.svg"
+    drawn = run("plot", bench, *trainings, efficiency, "-o", output, "--figure", "roofline")
+    assert drawn.stderr == (
+        f"{output} shows roofline.\n"
+        f"Note: {trainings[0]}, {trainings[1]} are not in it; --figure accuracy shows them.\n"
+        f"Note: {efficiency} is not in it; --figure efficiency shows it.\n"
+    )
+    drawn = run("plot", bench, efficiency, "-o", output, "--figure", "efficiency")
+    assert drawn.stderr.endswith(f"Note: {bench} is not in it; --figure speedup shows it.\n")
+    assert run("plot", bench, "-o", output).stderr == f"{output} shows speedup.\n"
+
+
 def test_quiet_says_nothing(run, bench, tmp_path):
     assert run("plot", bench, "-o", tmp_path / "a.svg", "-q").output == ""
 
@@ -54,6 +77,19 @@ def test_layers_are_chosen_by_a_pattern(run, tmp_path):
     drawn = run("plot", path, "-o", tmp_path / "a.svg", "--layer", "b")
     assert drawn.stderr.endswith("shows speedup.\n")
     assert_refused(run("plot", path, "-o", tmp_path / "a.svg", "--layer", "c"), "no layer matches")
+
+
+@pytest.mark.parametrize("command", ["plot", "report"])
+def test_load_efficiencies_in_csv_are_asked_for_in_json(run, tmp_path, command):
+    path, output = tmp_path / "efficiency.csv", tmp_path / "a.html"
+    options = ["--shape", "64x64x5", "--rates", "0.9", "--groups", "8", "--format", "csv"]
+    path.write_text(run("profile", "--predict", *options).stdout)
+    refused = run(command, path, "-o", output)
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"Error: {path} is CSV of `gpuprune profile`\nHint: give the same with --format json\n",
+    )
+    assert not output.exists()
 
 
 @pytest.mark.parametrize("command", ["plot", "report"])

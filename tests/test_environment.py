@@ -3,6 +3,7 @@
 import pytest
 
 from gpuprune import environment
+from gpuprune.environment import load_note
 
 
 def control_group(folder, **files):
@@ -33,3 +34,13 @@ def test_a_container_has_what_its_limit_leaves(tmp_path, files, free):
 def test_without_a_limit_the_machine_has_what_it_has(tmp_path, files):
     free = environment.free_memory_bytes(control_group(tmp_path, **files))
     assert 1 << 20 < free <= environment.memory_bytes()
+
+
+@pytest.mark.parametrize("busy_cores", [None, 0.0, 0.49])
+def test_a_machine_that_is_quiet_or_does_not_tell_is_not_warned_of(busy_cores):
+    assert load_note(busy_cores) is None
+
+
+def test_half_a_core_that_others_keep_busy_makes_times_doubtful():
+    told = "Others kept 0.5 cores busy when this run began: its times are too long."
+    assert load_note(0.5) == told

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Efficiency, only_layers, read
+from gpuprune.evidence import Efficiency, name_settings, only_layers, read
 from gpuprune.records import Contract
 from tests.made_runs import (
     CALIBRATION,
@@ -86,6 +86,9 @@ def test_a_missing_file_and_a_directory_are_refused(tmp_path):
 
 def test_a_run_that_is_given_twice_is_refused(tmp_path):
     path = write_run(tmp_path / "run.jsonl")
+    (tmp_path / "hard.jsonl").hardlink_to(path)
+    with pytest.raises(GpupruneError, match="are one file"):
+        read([path, tmp_path / "hard.jsonl"])
     with pytest.raises(GpupruneError, match="is given twice"):
         read([path, tmp_path / "." / "run.jsonl"])
 
@@ -202,7 +205,8 @@ def test_a_value_that_no_training_holds_is_refused(tmp_path, changes):
 def test_a_prediction_has_both_definitions(tmp_path):
     path = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
     layer = {"weights": None, "rows": 64, "cols": 100, "batch": 10, "dtype": "float32"}
-    common = {**layer, "product": "predicted, row_major", "rate": 0.8, "group": 1}
+    way = {"orientation": "row", "score": "rms", "seed": 0, "device": None, "path": path}
+    common = {**layer, **way, "product": "predicted, row_major", "rate": 0.8, "group": 1}
     assert read([path]).efficiencies == (
         Efficiency(**common, definition="ncu", percent=60.0),
         Efficiency(**common, definition="nvprof", percent=70.0),
@@ -223,22 +227,140 @@ def test_the_kernels_of_a_product_count_by_their_sectors(tmp_path):
     assert (found.product, found.definition, found.percent) == ("csr", "ncu", 60.0)
 
 
+def test_a_product_of_which_a_kernel_has_no_value_has_none(tmp_path):
+    unknown = kernel_row(None, 300.0, gld_definition=None)
+    rows = [kernel_row(50.0, 300.0), unknown, kernel_row(90.0, 100.0, group=8)]
+    (found,) = read([write_profile(tmp_path / "live.jsonl", *rows)]).efficiencies
+    assert (found.group, found.percent) == (8, 90.0)
+
+
 @pytest.mark.parametrize(
-    "row",
+    ("row", "told"),
     [
-        kernel_row(50.0, 300.0, rate=None),
-        predicted_row(rate=2),
-        predicted_row(group=0),
-        predicted_row(rows="many"),
-        predicted_row(nvprof_style_pct=float("nan")),
-        predicted_row(nvprof_style_pct=None),
-        {"gld_efficiency_pct": 50.0, "rate": 0.8},
+        (predicted_row(rate=2), "holds no load efficiencies of products: rate is 2"),
+        (predicted_row(group=0), "holds no load efficiencies of products: group is 0"),
+        (predicted_row(rows="many"), "holds no load efficiencies of products: rows is 'many'"),
+        (
+            predicted_row(nvprof_style_pct=float("nan")),
+            "holds no load efficiencies of products: a load efficiency is nan",
+        ),
+        (
+            predicted_row(nvprof_style_pct=None),
+            "holds no load efficiencies of products: a load efficiency is None",
+        ),
+        (
+            predicted_row(nvprof_style_pct=1e308),
+            "holds no load efficiencies of products: a load efficiency is 1e+308",
+        ),
+        (
+            predicted_row(gld_efficiency_pct=1e7),
+            ", line 1: gld_efficiency_pct is 10000000.0, and no load efficiency",
+        ),
+        (
+            predicted_row(gld_efficiency_pct="60"),
+            ", line 1: gld_efficiency_pct is '60', and no load efficiency",
+        ),
+        (
+            kernel_row(50.0, 300.0, metrics=[3]),
+            "holds no load efficiencies of products: metrics is [3]",
+        ),
+        (
+            kernel_row(50.0, 300.0, contender=3),
+            "holds no load efficiencies of products: contender is 3",
+        ),
+        (
+            {"gld_efficiency_pct": 50.0, "rate": 0.8},
+            "holds no load efficiencies of products: a line has no gld_definition",
+        ),
+        (
+            kernel_row(50.0, 300.0, rate=None),
+            "holds no load efficiency of a known rate and group size",
+        ),
     ],
 )
-def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row):
+def test_what_is_no_efficiency_of_a_case_is_refused(tmp_path, row, told):
     path = write_profile(tmp_path / "efficiency.jsonl", row)
-    with pytest.raises(GpupruneError, match="load efficienc"):
+    with pytest.raises(GpupruneError) as refused:
         read([path])
+    assert str(refused.value) == f"{path}{told if told.startswith(',') else f' {told}'}"
+
+
+def test_a_damaged_line_of_load_efficiencies_is_named(tmp_path):
+    path = write_profile(tmp_path / "efficiency.jsonl", predicted_row())
+    whole = path.read_text()
+    for line, told in (
+        ("no", "is no JSON: 'no'"),
+        ("[1]", "has no gld_efficiency_pct: '[1]'"),
+        ('{"rate": 0.9}', "has no gld_efficiency_pct: '{\"rate\": 0.9}'"),
+    ):
+        path.write_text(whole + line + "\n")
+        with pytest.raises(GpupruneError) as refused:
+            read([path])
+        assert str(refused.value) == f"{path}, line 2 {told}"
+        assert refused.value.hint == "give what `gpuprune profile --format json` prints"
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, []),
+        ({"rate": 0.9}, []),
+        ({"dtype": "float64"}, ["float32", "float64"]),
+        ({"orientation": "column"}, ["row groups", "column groups"]),
+        ({"score": "mean"}, ["scored by rms", "scored by mean"]),
+        ({"seed": 5}, ["seed 0", "seed 5"]),
+    ],
+)
+def test_efficiencies_are_named_by_what_of_their_setting_they_do_not_share(
+    tmp_path, changes, told
+):
+    path = write_profile(tmp_path / "a.jsonl", predicted_row(), predicted_row(**changes))
+    names = dict.fromkeys(name_settings(read([path]).efficiencies))
+    assert list(names) == ([("64x100x10", one) for one in told] or [("64x100x10",)])
+
+
+def test_tensors_of_one_name_are_told_apart_by_batch_and_file(tmp_path):
+    labels = [("v.npz::w", 10), ("v.npz::w", 5), ("old/w.npz::w", 10), ("u.npy", 10)]
+    rows = [predicted_row(weights=weights, batch=batch) for weights, batch in labels]
+    found = read([write_profile(tmp_path / "a.jsonl", *rows)]).efficiencies
+    assert list(dict.fromkeys(name_settings(found))) == [
+        ("w", "v.npz", "batch 10"),
+        ("w", "v.npz", "batch 5"),
+        ("w", "w.npz", "batch 10"),
+        ("u.npy", "batch 10"),
+    ]
+
+
+def test_measurements_on_several_gpus_are_told_apart(tmp_path):
+    rows = [kernel_row(50.0, 300.0, device=f"GPU {name}") for name in "AB"]
+    found = read([write_profile(tmp_path / "live.jsonl", *rows)]).efficiencies
+    assert name_settings(found) == [("64x100x10", "GPU A"), ("64x100x10", "GPU B")]
+
+
+def test_figures_of_one_product_in_two_files_are_told_apart_by_their_files(tmp_path):
+    low, high = predicted_row(), predicted_row(rate=0.9)
+    paths = [tmp_path / f"{name}.jsonl" for name in ("both", "low", "high")]
+    for path, rows in zip(paths, ([low, high], [low], [high]), strict=True):
+        write_profile(path, *rows)
+    shape = "64x100x10"
+    assert {*name_settings(read(paths[1:]).efficiencies)} == {(shape,)}
+    assert list(dict.fromkeys(name_settings(read(paths[:2]).efficiencies))) == [
+        (shape, "both.jsonl"),
+        (shape, "low.jsonl"),
+    ]
+
+
+def test_two_figures_of_one_product_in_one_file_are_refused_unless_they_agree(tmp_path):
+    path = write_profile(tmp_path / "a.jsonl", predicted_row(), predicted_row())
+    assert len(read([path]).efficiencies) == 2
+    write_profile(path, predicted_row(), predicted_row(nvprof_style_pct=71.0))
+    with pytest.raises(GpupruneError) as refused:
+        read([path])
+    assert str(refused.value) == (
+        f"{path} has two load efficiencies of predicted, row_major at rate 0.8 and group 1, and "
+        "does not tell them apart: 70 % and 71 %"
+    )
+    assert refused.value.hint == "print what was asked for in different ways into a file each"
 
 
 def test_layers_are_chosen_by_name_or_shape(tmp_path):

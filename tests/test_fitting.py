@@ -35,6 +35,25 @@ def test_headers_are_broken_first_then_text_and_never_a_number():
     ]
 
 
+def test_wide_characters_take_two_cells_and_are_never_cut():
+    text = table(
+        ["layer", "shape"], [["层名字层名字层名字", "1x2"], ["ab", "3x4"]], False, left=[0]
+    )
+    assert text.splitlines() == [
+        "layer                 shape",
+        "------------------  -------",
+        "层名字层名字层名字      1x2",
+        "ab                      3x4",
+    ]
+    assert fit(text, 24).splitlines() == [
+        "layer              shape",
+        "-----------------  -----",
+        "层名字层名字层名     1x2",
+        "字",
+        "ab                   3x4",
+    ]
+
+
 def test_a_line_is_broken_at_its_blanks_and_keeps_its_indent():
     text = "csr,0.9,8: SLOW\n  baseline: 1.00 ms, 1.01 ms, 1.02 ms\n\nsee a/path/that/stays/whole"
     assert fit(text, 24) == (
@@ -43,7 +62,10 @@ def test_a_line_is_broken_at_its_blanks_and_keeps_its_indent():
 
 
 CELLS = st.lists(
-    st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=30),
+    st.text(
+        st.characters(codec="ascii", categories=["L", "N"]) | st.sampled_from("层名字"),
+        max_size=30,
+    ),
     min_size=3,
     max_size=3,
 )

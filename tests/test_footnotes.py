@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from gpuprune.report.footnotes import rates_missed, variants
+from gpuprune.report.footnotes import rates_not_reached, variants
 from tests.made_runs import made_results
 
 TABLE = {1: {0.5: 2.0, 0.9: 3.0}, 64: {0.5: 2.0, 0.9: 3.0}}
@@ -36,13 +36,13 @@ def test_a_contender_without_variants_is_left_out():
 
 
 def test_rates_that_were_reached_are_not_told():
-    assert rates_missed(results_of(share=lambda case: case.rate + 0.004)) == ""
+    assert rates_not_reached(results_of(share=lambda case: case.rate + 0.004)) == ""
 
 
 def test_the_share_furthest_from_its_rate_is_told_for_each_group_size():
     def share(case):
         return {0.5: 0.4439, 0.9: 0.96923}[case.rate] if case.group == 64 else case.rate
 
-    assert rates_missed(results_of(share=share)) == (
+    assert rates_not_reached(results_of(share=share)) == (
         "Share of the weights removed where it is furthest from the rate: g=64 0.9692 at 0.90."
     )

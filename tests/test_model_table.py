@@ -92,6 +92,30 @@ In no sum, for want of a time: <script>\\n."""
     )
 
 
+def test_a_product_without_a_time_is_never_the_best():
+    layers = by_layer(
+        [
+            result("no dense", 0.9, 8, "dense", None),
+            result("no dense", 0.9, 8, "csr", 1.0),
+            result("no sparse", 0.9, 8, "dense", 2.0),
+            result("no sparse", 0.9, 8, "csr", None),
+            result("neither", 0.9, 8, "dense", None),
+            result("neither", 0.9, 8, "csr", None),
+        ]
+    )
+    assert (
+        layers_table(layers, markdown=False)
+        == """\
+The model layer by layer, at 0.9: the fastest product of any group size
+
+layer        shape    dense    sparse  best      group    speedup
+---------  -------  -------  --------  ------  -------  ---------
+no dense   64x32x8            1.00 ms  csr           8
+no sparse  64x32x8  2.00 ms            dense                1.00x
+neither    64x32x8"""
+    )
+
+
 def test_markdown_escapes_names():
     assert "\\<script\\>" in layers_table(SAMPLE, markdown=True)
 
@@ -153,6 +177,28 @@ def test_speedups_of_samples_that_spread_widely_are_marked_in_every_table(kept):
     assert "~" not in summary(made_run(), quiet)
 
 
+def test_of_each_layer_the_fastest_steady_cell_is_named_and_said_to_be_that():
+    quiet = [one for own in SAMPLE.values() for one in own]
+    noisy = [
+        replace(one, timing=replace(one.timing, samples_s=(0.001, 0.001, 0.0015)))
+        if one.contender == "row_group"
+        else one
+        for one in quiet
+    ]
+    told = summary(made_run(), noisy)
+    assert (
+        """\
+Break-even rate of each group size, by the fastest sparse product
+
+layer         shape    dense         g=1    g=8    fastest, steady ones first
+----------  -------  -------  ----------  -----  ----------------------------
+up          64x32x8  4.00 ms       0.838  0.804              1.33x (g=1, 0.9)
+[/down]     64x32x8  2.00 ms  lost again                     2.00x (g=1, 0.8)
+"""
+        in told
+    )
+
+
 def test_conclusion_on_a_model_doubts_times_that_are_mostly_noise():
     quiet = [one for own in SAMPLE.values() for one in own]
     assert conclusion(by_layer(quiet)) == (
@@ -160,3 +206,16 @@ def test_conclusion_on_a_model_doubts_times_that_are_mostly_noise():
         "left dense where that is faster, 4.00 ms (1.50x)."
     )
     assert "measure again when the machine is quiet" in conclusion(by_layer(made_noisy(quiet)))
+
+
+def test_the_best_of_a_layer_gains_most_over_the_dense_product_beside_it():
+    layers = by_layer(
+        [
+            result("up", 0.9, 1, "dense", 4.0),
+            result("up", 0.9, 1, "csr", 2.0),
+            result("up", 0.9, 8, "dense", 5.0),  # the machine was busier then
+            result("up", 0.9, 8, "csr", 2.2),
+        ]
+    )
+    row = layers_table(layers, markdown=False).splitlines()[-1]
+    assert row.split()[-3:] == ["csr", "8", "2.27x"]

@@ -77,6 +77,16 @@ def test_runs_stand_side_by_side(tmp_path):
     assert "<summary>Accuracy: accuracy.jsonl</summary>" in text
 
 
+def test_load_efficiencies_of_two_orientations_are_told_apart(tmp_path):
+    rows = [predicted_row(orientation=one) for one in ("row", "column")]
+    path = write_profile(tmp_path / "efficiency.jsonl", *rows)
+    text = page.render(read([path]))
+    for name in ("row", "column"):
+        assert f">64x100x10, {name} groups</td>" in text
+    first, *_ = contents(text)["downloads"]["gpuprune-efficiency.jsonl"].splitlines()
+    assert json.loads(first)["path"] == str(path)
+
+
 def test_the_data_can_be_taken_along(tmp_path):
     text = page.render(read([write_run(tmp_path / "run.jsonl")]))
     files = contents(text)["downloads"]

@@ -1,6 +1,8 @@
 import json
 from dataclasses import replace
 
+import pytest
+
 from gpuprune.records import Calibration, Case, Contract, Result, Run, Timing
 from gpuprune.report import flatten
 
@@ -21,6 +23,20 @@ CALIBRATION = Calibration(
 
 def through_json(record):
     return json.loads(json.dumps(record, allow_nan=False))
+
+
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        (None, "8x16x3"),
+        ("folder/a.npy", "a.npy"),
+        ("folder/model.safetensors::layer.0", "layer.0"),
+        ("model.safetensors::x::y", "x::y"),
+        ("model.safetensors::", "''"),
+    ],
+)
+def test_a_layer_is_named_by_its_tensor_or_its_file_or_its_shape(weights, name):
+    assert replace(CASE, weights=weights).name == name
 
 
 def test_a_result_survives_its_line_in_a_run_file():

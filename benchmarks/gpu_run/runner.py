@@ -10,14 +10,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
 from gpuprune.errors import GpupruneError
+from gpuprune.process import end_group
+from gpuprune.resuming import now
 
 ROOT = Path(__file__).parents[2]
 JOURNAL = "steps.jsonl"
@@ -133,7 +134,7 @@ def _make(step: Step, last: Attempt | None, place: _Place) -> None:
         device=place.device,
         limit_s=step.limit_s,
         commands=tuple(_shown(command) for command in step.commands),
-        started=datetime.now().astimezone().isoformat(timespec="seconds"),
+        started=now(),
         machine=place.machine,
     )
 
@@ -179,34 +180,15 @@ def _run_commands(
                 )
             except OSError as error:
                 return "failed", None, f"cannot start {command[0]}: {error.strerror}"
-            with _ended(process, grace_s):
-                try:
-                    code = process.wait(max(deadline - time.monotonic(), 0.0))
-                except subprocess.TimeoutExpired:
-                    return "stopped", None, f"its limit of {step.limit_s:.0f} s was over"
+            try:
+                code = process.wait(max(deadline - time.monotonic(), 0.0))
+            except subprocess.TimeoutExpired:
+                return "stopped", None, f"its limit of {step.limit_s:.0f} s was over"
+            finally:  # by Ctrl-C first
+                end_group(process, asking=signal.SIGINT, grace_s=grace_s)
             if code != 0:
                 return "failed", code, _last_line(stderr) or _last_line(stdout)
     return "done", 0, None
-
-
-@contextmanager
-def _ended(process: subprocess.Popen[bytes], grace_s: float) -> Iterator[None]:
-    """End a process and its group, whatever happens: by Ctrl-C first, then by force."""
-    try:
-        yield
-    finally:
-        deadline = time.monotonic() + grace_s
-        if process.poll() is None:
-            _signal_group(process, signal.SIGINT)
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.05)
-        _signal_group(process, signal.SIGKILL)  # also what the process has left behind
-        process.wait()
-
-
-def _signal_group(process: subprocess.Popen[bytes], number: int) -> None:
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, number)
 
 
 def _set_aside(folder: Path, step: Step) -> None:

@@ -13,8 +13,8 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from gpuprune.accuracy.model import Parameters
 from gpuprune.accuracy.train import State
@@ -80,10 +80,9 @@ def read(path: Path, configuration: Mapping[str, Any]) -> Checkpoint | None:
     if not path.is_file() or path.stat().st_size > _MOST_BYTES:
         raise GpupruneError(f"{path} is no checkpoint", hint=hint)
     try:
-        content = path.read_bytes()
-        size = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + size])["__metadata__"]
-        values = load(content)
+        with safe_open(path, framework="numpy") as file:
+            metadata, names = file.metadata() or {}, file.keys()
+            values = {name: file.get_tensor(name) for name in names}
         kept = Checkpoint(
             stage=metadata["stage"],
             state=_state(values, int(metadata["step"])),

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,11 @@ from gpuprune.accuracy.settings import Settings
 from gpuprune.backends import Backend
 from gpuprune.errors import GpupruneError
 from gpuprune.records import SCHEMA
+from gpuprune.resuming import MACHINE, now, require_agreement, require_output
+from gpuprune.soundness import lacking
 from gpuprune.storage import Journal, RunFile, read
 
-# What makes two machines one, as far as bits are concerned.
-_MACHINE = ("node", "device", "device_name", "threads", "packages")
+_AGREEING = "give the options, the data and the machine of that run, or another --output"
 
 
 @dataclass(kw_only=True)
@@ -63,7 +63,7 @@ class Session:
             self.journal.finish(
                 {
                     "record": "end",
-                    "finished": _now(),
+                    "finished": now(),
                     "results": len(self.outcomes),
                     "wall_s": self.clock() - start,
                 }
@@ -91,11 +91,10 @@ def start(
 
     `environment` describes machine, software and device, JSON-ready.
     """
-    if resume and output is None:
-        raise GpupruneError("--resume needs the run to go on with", hint="add --output RUN.jsonl")
+    require_output(output, resume=resume)
     header = Header(
         version=__version__,
-        started=_now(),
+        started=now(),
         arguments=tuple(arguments),
         configuration={**settings.to_json(), "data": dataset.name, "sha256": dataset.sha256},
         environment=dict(environment),
@@ -143,33 +142,17 @@ def parse(file: RunFile) -> tuple[Header, list[Outcome]]:
         header = Header.from_record(file.header)
         return header, [Outcome.from_record(line) for line in file.results]
     except (KeyError, TypeError) as error:
-        raise GpupruneError(
-            f"{file.path} lacks what a run of gpuprune accuracy holds: {error}",
-            hint="give a file that `gpuprune accuracy --output` wrote",
-        ) from None
+        raise lacking(file.path, error, KIND) from None
 
 
 def _take_up(session: Session, journal: Journal) -> None:
     """Go on with a run that agrees in what is asked, of which data, and where."""
     header, outcomes = parse(journal.run)
     path, wanted = journal.run.path, session.header
-    for kept, now, keys in (
-        (header.configuration, wanted.configuration, list(wanted.configuration)),
-        (header.environment, wanted.environment, list(_MACHINE)),
-    ):
-        for key in keys:
-            if kept.get(key) != now[key]:
-                raise GpupruneError(
-                    f"{path} has {key.replace('_', '-')} {kept.get(key)!r}, "
-                    f"and now it is {now[key]!r}",
-                    hint="give the options, the data and the machine of that run, "
-                    "or another --output",
-                )
+    asked, told = wanted.configuration, f"{path} has"
+    require_agreement(header.configuration, asked, asked, told, _AGREEING)
+    require_agreement(header.environment, wanted.environment, MACHINE, told, _AGREEING)
     session.header, session.outcomes = header, outcomes
     session.journal, session.warning = journal, journal.run.warning
     if session.checkpoint_path:
         session.kept = checkpoint.read(session.checkpoint_path, header.configuration)
-
-
-def _now() -> str:
-    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gpuprune.accuracy.records import MatrixFacts
 from gpuprune.accuracy.settings import Settings
-from gpuprune.pruning import prune_mask
+from gpuprune.pruning import energy_kept, prune_mask
 from gpuprune.pruning.groups import Array
 
 
@@ -70,15 +70,13 @@ def leave(weights: Sequence[Array]) -> Pruned:
 def _facts(matrix: Array, mask: NDArray[np.bool_], group: int, orientation: str) -> MatrixFacts:
     # A group stays or goes as a whole, so that its first weight tells.
     firsts = mask[:, ::group] if orientation == "row" else mask[::group]
-    squares = np.square(matrix, dtype=np.float64)
-    total = float(squares.sum())
     return MatrixFacts(
         rows=matrix.shape[0],
         cols=matrix.shape[1],
         removed_groups=1 - float(firsts.mean()),
         removed_weights=1 - float(mask.mean()),
         empty_rows=int(np.count_nonzero(~mask.any(axis=1))),
-        energy_kept=float(squares[mask].sum()) / total if total else 1.0,
+        energy_kept=energy_kept(matrix, np.where(mask, matrix, 0)),
     )
 
 

@@ -1,6 +1,6 @@
 """What an accuracy run found: a record a network, JSON-ready and free of arrays."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
@@ -83,3 +83,9 @@ def by_group(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     """Bring the seeds of each group together, the unpruned network first."""
     groups = sorted({one.group for one in outcomes}, key=lambda group: group or 0)
     return [[one for one in outcomes if one.group == group] for group in groups]
+
+
+def drops(own: Iterable[Outcome], everyone: Iterable[Outcome]) -> list[float]:
+    """Return what networks lost in accuracy, each against the unpruned one of its seed, if any."""
+    unpruned = {one.seed: one.accuracy for one in everyone if one.group is None}
+    return [unpruned[one.seed] - one.accuracy for one in own if one.seed in unpruned]

@@ -6,9 +6,10 @@ from itertools import pairwise
 from typing import Any
 
 from gpuprune.accuracy.model import WIDTHS
+from gpuprune.config import PAPER_GROUPS
 from gpuprune.errors import GpupruneError
+from gpuprune.records import Orientation, Score
 
-PAPER_GROUPS = (1, 2, 4, 8, 16, 32, 64)
 _MOST_EPOCHS = 1_000_000
 
 # For the 5,000 images that come with a package: what is pruned needs some thousand steps before it
@@ -27,8 +28,8 @@ class Settings:
     retrain_epochs: int = 40
     rate: float = 0.9
     groups: tuple[int, ...] = PAPER_GROUPS
-    score: str = "rms"
-    orientation: str = "row"
+    score: Score = "rms"
+    orientation: Orientation = "row"
     min_groups_per_row: int = 0
     skip_last: bool = False  # the output matrix stays dense
     seeds: int = 1  # 0, 1, ...

@@ -19,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@options.option("--data", type=options.INPUT, metavar="PATH", help="MNIST's folder, or an .npz.")
+@options.option("--data", type=options.FILE, metavar="PATH", help="MNIST's folder, or an .npz.")
 @click.option("--download", is_flag=True, help="Fetch MNIST (11 MB) to --data or to the cache.")
 @options.option(
     "--epochs", type=int, metavar="N", help="Of training.  [default: 20, or 10 without data]"
@@ -40,10 +40,10 @@ Examples:
 @options.option("--learning-rate", type=float, metavar="R", help="At first.  [default: 0.1]")
 @options.device
 @options.option("--threads", type=int, metavar="N", help="On the CPU.  [default: 1]")
-@options.option("--output", type=options.INPUT, metavar="RUN.jsonl", help="Keep every network.")
+@options.option("--output", type=options.FILE, metavar="RUN.jsonl", help="Keep every network.")
 @options.option("--resume", is_flag=True, help="Go on with the run that --output holds.")
 @options.option(
-    "--figure", type=options.INPUT, metavar="FILE", help="Figure 4: .png, .svg or .html."
+    "--figure", type=options.FILE, metavar="FILE", help="Figure 4: .png, .svg or .html."
 )
 @options.output_format
 @options.quiet

@@ -13,7 +13,7 @@ from gpuprune.accuracy.data import VERIFIED
 from gpuprune.accuracy.experiment import Session
 from gpuprune.accuracy.records import Outcome
 from gpuprune.accuracy.runner import Progress as Event
-from gpuprune.cli import accuracy_table, terminal
+from gpuprune.cli import terminal
 from gpuprune.cli.console import note, warn
 from gpuprune.units import format_minutes, format_percent
 
@@ -61,8 +61,8 @@ class AccuracyConsole:
             if self._format == "csv":
                 click.echo(report.csv_text([one.row() for one in outcomes]))
             elif self._format != "json":
-                terminal.show(accuracy_table.table(outcomes, self._format), self._format)
-            for line in accuracy_table.remarks(outcomes, self._session.dataset.held_out):
+                terminal.show(report.accuracy_table(outcomes, self._format), self._format)
+            for line in report.accuracy_remarks(outcomes, self._session.dataset.held_out):
                 note(line, quiet=self._quiet)
 
     def add(self, event: Event | Outcome) -> None:

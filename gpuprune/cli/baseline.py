@@ -7,7 +7,7 @@ import click
 
 from gpuprune.cli import options
 
-FILE = click.argument("file", type=options.INPUT, metavar="FILE")
+EXISTING = click.argument("file", type=options.FILE, metavar="FILE")
 RUNS = options.option(
     "--runs", type=click.IntRange(1), default=5, show_default=True, help="Fresh processes."
 )
@@ -15,14 +15,14 @@ FORCE = click.option("--force", is_flag=True, help="Record although others use t
 RUN = click.option(
     "--run",
     "run_files",
-    type=options.INPUT,
+    type=options.FILE,
     multiple=True,
     metavar="RUN.jsonl",
     help="Take this run instead of measuring; may be given several times.",
 )
 PROFILE = options.option(
     "--profile",
-    type=options.INPUT,
+    type=options.FILE,
     metavar="FILE",
     help="Load efficiencies: what `gpuprune profile --format json` printed.",
 )
@@ -64,7 +64,7 @@ def baseline() -> None:
 
 @baseline.command(epilog=RECORD_EXAMPLES)
 @click.option(
-    "-o", "--output", type=options.INPUT, metavar="FILE", required=True, help="The new file."
+    "-o", "--output", type=options.FILE, metavar="FILE", required=True, help="The new file."
 )
 @RUNS
 @RUN
@@ -102,7 +102,7 @@ def record(
 
 
 @baseline.command(epilog=SHOW_EXAMPLES)
-@FILE
+@EXISTING
 @options.output_format
 def show(file: Path, output_format: Any) -> None:
     """Show where a baseline was measured, and its cells.
@@ -116,7 +116,7 @@ def show(file: Path, output_format: Any) -> None:
 
 
 @baseline.command(epilog=UPDATE_EXAMPLES)
-@FILE
+@EXISTING
 @options.option(
     "--runs",
     type=click.IntRange(1),

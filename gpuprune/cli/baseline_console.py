@@ -1,9 +1,7 @@
-"""What `baseline` and `calibrate` do and say: tables to stdout, the conversation to stderr."""
+"""What `baseline` does and says: tables to stdout, the conversation to stderr."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
-from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,12 +15,11 @@ from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.fresh import HEAD, Measured, Say
 from gpuprune.records import Result
-from gpuprune.regression import MeasurementFailed
-from gpuprune.regression.arm import Cell, name_of
+from gpuprune.regression import keeping
+from gpuprune.regression.arm import Cell
 from gpuprune.regression.baseline import Baseline, baseline_of
-from gpuprune.regression.efficiency import FIGURE, product_of, read_profile
+from gpuprune.regression.efficiency import FIGURE, name_settings, product_of, read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
-from gpuprune.regression.verdict import Verdict
 from gpuprune.stats import interquartile_range
 from gpuprune.storage import require_replaceable
 from gpuprune.units import format_count, format_percent, format_seconds
@@ -59,14 +56,12 @@ def update(
     """Measure again and write it over; returns 1, and writes nothing, where it may be slower."""
     older = Baseline.load(path)
     require_replaceable(path, b"{", "baseline")
-    needed = max(FEWEST_RUNS["baseline"], older.arm.runs)
-    asked = len(run_files) or runs or needed
-    if asked < needed:
-        raise _too_few(format_count(asked, "run"), needed)
+    asked = len(run_files) or runs or keeping.runs_needed(older)
+    keeping.require_runs(asked, older)
     rows = read_profile(profile) if profile else older.profile
     found = _measured(older.conditions.sweep, asked, run_files, force, say)
     newer = replace(baseline_of(found, profile=rows, disturbed_too=force), accepted=older.accepted)
-    _require_all_runs(newer, needed)
+    keeping.require_all_runs(newer, older)
     comparison = gate.against_baseline(older, found)
     comparison = with_profile(comparison, older, rows if profile else None, most_points)
     terminal.show(verdicts.summary(comparison))
@@ -101,26 +96,6 @@ def show_baseline(path: Path, output_format: report.Format) -> None:
     terminal.show("\n\n".join(parts), output_format)
 
 
-def calibrate(asked: Sweep, runs: int, output_format: report.Format, say: Say) -> None:
-    """Hold the same code against itself, and print what that says of the runner."""
-    first, second = replace(HEAD, name="first side"), replace(HEAD, name="second side")
-    found = fresh.fresh_runs(asked, [first, second], runs, say)
-    comparison = gate.against_base(found[first.name], found[second.name])
-    alike = groupby(comparison.verdicts, key=lambda one: (one.level, one.contender))
-    rows = [row for key, own in alike if (row := _calibration_row(*key, list(own)))]
-    programs = output_format in ("json", "csv")
-    shown = rows if programs else [_in_percent(row) for row in rows]
-    terminal.show(report.listing(shown, output_format), output_format)
-    if not programs:
-        floor = comparison.terms.floor
-        most = max((row["drift_max"] for row in rows), default=0.0)
-        terminal.show(
-            f"\nThe floor here is {format_percent(floor)}; 1.5 times the largest drift is "
-            f"{format_percent(1.5 * most)}." + _proposed_floor(1.5 * most, floor),
-            output_format,
-        )
-
-
 def _require_new(path: Path) -> None:
     """Refuse a file that exists, before anything is measured."""
     if path.exists() or path.is_symlink():
@@ -129,30 +104,6 @@ def _require_new(path: Path) -> None:
             hint="gpuprune baseline update measures it anew; or take another name",
         )
     require_replaceable(path, b"", "baseline")
-
-
-def _too_few(what: str, needed: int) -> GpupruneError:
-    return GpupruneError(
-        f"{what} cannot replace this baseline: {needed} are needed",
-        hint=f"take --runs {needed} or more, or record another file",
-    )
-
-
-def _require_all_runs(baseline: Baseline, needed: int) -> None:
-    """Refuse a cell that was timed in too few runs to be held against later."""
-    for cell in baseline.arm.timed():
-        count = sum(one is not None for one in baseline.arm.times[cell])
-        if count < needed:
-            raise _too_few(f"{format_count(count, 'time')} of {name_of(cell)}", needed)
-
-
-def _proposed_floor(drift: float, floor: float) -> str:
-    if drift <= floor:
-        return ""
-    share = ceil(100 * drift) / 100  # rounded down it would not cover the drift
-    if share > 1:
-        return " No floor helps here: leave the runner alone while it measures."
-    return f" Take --floor {share:.2f}."
 
 
 def _measured(
@@ -170,11 +121,7 @@ def _measured(
 
 
 def _write(path: Path, baseline: Baseline, say: Say) -> None:
-    if not baseline.arm.timed():
-        reasons = dict.fromkeys(baseline.arm.faults.values())
-        raise MeasurementFailed(
-            f"no cell was timed: {'; '.join(reasons)}", hint="see what `gpuprune bench` says"
-        )
+    keeping.require_times(baseline)
     baseline.save(path)
     cells, runs = len(baseline.arm.timed()), baseline.arm.runs
     say(f"{path} holds {format_count(cells, 'cell')} of {format_count(runs, 'run')}.")
@@ -234,12 +181,12 @@ def _efficiency_table(baseline: Baseline, markdown: bool) -> str:
     headers = ["product", "rate", "group", "load efficiency"]
     cells = [
         [
-            report.printable(product_of(row)),
+            report.printable(", ".join([product_of(row), *setting])),
             "-" if row["rate"] is None else f"{row['rate']:g}",
             "-" if row["group"] is None else str(row["group"]),
             "-" if row[FIGURE] is None else f"{row[FIGURE]:.1f} %",
         ]
-        for row in baseline.profile
+        for row, setting in zip(baseline.profile, name_settings(baseline.profile), strict=True)
     ]
     return report.table(headers, cells, markdown, left=(0,))
 
@@ -253,29 +200,3 @@ def _cell_for_people(row: Mapping[str, Any]) -> list[str]:
         format_seconds(row["median_s"]) if row["runs"] else "-",
         format_percent(row["spread"]) if row["runs"] else "-",
     ]
-
-
-def _calibration_row(level: str, contender: str, own: Sequence[Verdict]) -> dict[str, Any] | None:
-    drifts = [abs(one.change) for one in own if one.change is not None]
-    noises = [one.noise for one in own if one.noise is not None]
-    visible = [one.visible for one in own if one.visible is not None]
-    if not drifts or not noises or not visible:
-        return None
-    return {
-        "level": level,
-        "contender": contender,
-        "verdicts": len(own),
-        "noise": median(noises),
-        "drift": median(drifts),
-        "drift_max": max(drifts),
-        "threshold": max(one.threshold or 0.0 for one in own),
-        "visible": median(visible),
-        "visible_max": max(visible),
-    }
-
-
-def _in_percent(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: format_percent(value) if isinstance(value, float) else value
-        for name, value in row.items()
-    }

@@ -31,7 +31,7 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @options.sweep
-@options.option("--output", type=options.INPUT, metavar="RUN.jsonl", help="Keep every result.")
+@options.option("--output", type=options.FILE, metavar="RUN.jsonl", help="Keep every result.")
 @options.option("--resume", is_flag=True, help="Go on with the run that --output holds.")
 @options.output_format
 @click.option("--dry-run", is_flag=True, help="Say what would be measured, and stop.")

@@ -36,7 +36,7 @@ def calibrate(
     Two sides of so many fresh runs each take turns. The table says by how much they differ though
     nothing changed, and the smallest regression that `gpuprune check` would find here.
     """
-    from gpuprune.cli import baseline_console, gate_console
+    from gpuprune.cli import calibrate_console, gate_console
 
     sweep = gate_console.sweep_asked(config, quick, asked)
-    baseline_console.calibrate(sweep, runs, output_format, gate_console.say(quiet))
+    calibrate_console.calibrate(sweep, runs, output_format, gate_console.say(quiet))

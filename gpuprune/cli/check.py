@@ -19,7 +19,7 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--baseline", type=options.INPUT, metavar="FILE", help="Hold against this file.")
+@click.option("--baseline", type=options.FILE, metavar="FILE", help="Hold against this file.")
 @click.option(
     "--base", metavar="PYTHON", help="Hold against the gpuprune of this interpreter, in turns."
 )
@@ -45,7 +45,7 @@ Examples:
     metavar="CELL",
     help="How the verdict on csr,0.9,8 came about; csr,0.9,8,TENSOR in one of several layers.",
 )
-@options.option("--junit", type=options.INPUT, metavar="FILE", help="Write JUnit XML as well.")
+@options.option("--junit", type=options.FILE, metavar="FILE", help="Write JUnit XML as well.")
 @options.sweep
 @options.output_format
 @options.quiet

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from gpuprune import contenders, plan
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import layer_name
 from gpuprune.records import Case
 from gpuprune.regression.baseline import Baseline
 from gpuprune.regression.efficiency import judge_efficiency
@@ -38,7 +37,7 @@ class Cell:
         return (
             (contender, case.group) == (self.contender, self.group)
             and _printed(case.rate) == _printed(self.rate)
-            and self.layer in (None, layer_name(case), case.weights, case.shape)
+            and self.layer in (None, case.name, case.weights, case.shape)
         )
 
 
@@ -90,7 +89,7 @@ def require(cell: Cell | None, places: Collection[Place]) -> None:
         return
     message = f"there is no cell {cell} to explain"
     if own := [case for place in places if (case := place[1]) and _of_any(cell).covers(place)]:
-        layers = sorted({layer_name(case) for case in own})
+        layers = sorted({case.name for case in own})
         more = " and so on" if len(layers) > _MOST_LAYERS else ""
         raise GpupruneError(
             message, hint=f"its layers are {', '.join(layers[:_MOST_LAYERS])}{more}"

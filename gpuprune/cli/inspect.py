@@ -30,7 +30,7 @@ def inspect(file: str, tensor: str | None, output_format: Any) -> None:
         found = weights.find_structure(one)
         rows.append(
             {
-                "tensor": one.name or one.path.name,
+                "tensor": one.path.name if one.name is None else one.name,
                 "rows": one.rows,
                 "cols": one.cols,
                 "dtype": one.dtype,

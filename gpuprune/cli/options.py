@@ -31,7 +31,7 @@ class _FileName(click.Path):
         return super().convert(value, param, ctx)
 
 
-INPUT = _FileName(path_type=Path)
+FILE = _FileName(path_type=Path)
 
 
 class FiniteRange(click.FloatRange):
@@ -144,6 +144,6 @@ sweep = together(
     option("--samples", type=int, metavar="N", help="Exactly so many, instead of the stop rule."),
     option("--budget", type=float, metavar="SECONDS", help="Of a case's samples.  [default: 1]"),
     seed,
-    option("--config", type=INPUT, metavar="FILE.toml", help="A file with these options as keys."),
+    option("--config", type=FILE, metavar="FILE.toml", help="A file with these options as keys."),
     option("--quick", is_flag=True, help="3 rates and 3 group sizes, fewer samples."),
 )

@@ -18,11 +18,11 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.INPUT)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.FILE)
 @click.option(
     "-o",
     "--output",
-    type=options.INPUT,
+    type=options.FILE,
     required=True,
     metavar="FILE",
     help="Where to: .png, .svg or .html.",
@@ -57,3 +57,8 @@ def plot(
     name = figure or plots.default_figure(found)
     plots.write(plots.draw(name, found), output)
     console.note(f"{output} shows {name}.", quiet=quiet)
+    for instead, paths in plots.left_out(name, found).items():
+        files = ", ".join(map(str, paths))
+        are, them = ("is", "it") if len(paths) == 1 else ("are", "them")
+        told = f"Note: {files} {are} not in it; --figure {instead} shows {them}."
+        console.note(told, quiet=quiet)

@@ -24,7 +24,7 @@ TIMING = {"device", "contenders", "cache", "samples", "budget"}
 @options.option(
     "--from",
     "sources",
-    type=options.INPUT,
+    type=options.FILE,
     multiple=True,
     metavar="FILE",
     help="Read what ncu or nvprof wrote (-: from stdin); may be given several times.",
@@ -40,9 +40,9 @@ TIMING = {"device", "contenders", "cache", "samples", "budget"}
     f"{', '.join(MAPPINGS)}.",
 )
 @options.option(
-    "--profiler", type=options.INPUT, metavar="PATH", help="ncu or nvprof.  [default: found]"
+    "--profiler", type=options.FILE, metavar="PATH", help="ncu or nvprof.  [default: found]"
 )
-@options.option("--keep", type=options.INPUT, metavar="FILE", help="Keep what the profiler wrote.")
+@options.option("--keep", type=options.FILE, metavar="FILE", help="Keep what the profiler wrote.")
 @options.sweep
 @options.output_format
 @options.quiet
@@ -83,8 +83,9 @@ def profile(
     if predict:
         options.refuse(context, {"profiler", "keep"}, "with --predict")
         timing = options.given(context, TIMING)
-        told = f"Note: {', '.join(timing)} do not change a prediction." if timing else None
-        note(told, quiet=quiet)
+        if timing:
+            do = "does" if len(timing) == 1 else "do"
+            note(f"Note: {', '.join(timing)} {do} not change a prediction.", quiet=quiet)
         profile_console.show_predictions(sweep, mapping, output_format, quiet=quiet)
         return
     profile_console.show_live(

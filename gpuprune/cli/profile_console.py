@@ -1,6 +1,5 @@
 """What `gpuprune profile` says: efficiencies to stdout, the conversation to stderr."""
 
-import os
 import shutil
 import sys
 import time
@@ -32,7 +31,9 @@ from gpuprune.profiler.model import Prediction
 from gpuprune.profiler.parse import KernelProfile, Missing, Remarks, Report, read_report
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
+from gpuprune.profiler.totals import KernelTotals
 from gpuprune.records import Case
+from gpuprune.storage import twice
 from gpuprune.units import format_count, format_minutes
 
 MAX_ROWS = 2000  # of a table for people; its widths follow from all of them
@@ -46,7 +47,8 @@ _COUNTING = {
 
 def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bool) -> None:
     """Show the kernels of captured files; files without one are warnings, unless all are."""
-    _require_distinct_files(paths)
+    if repeated := twice(paths):
+        raise GpupruneError(f"--from: {repeated}", hint="give each file once")
     reports: dict[Path, Report] = {}
     refusals: list[GpupruneError] = []
     for path in paths:
@@ -69,7 +71,12 @@ def show_files(paths: Sequence[Path], output_format: report.Format, *, quiet: bo
     elif sum(len(read.kernels) for read in reports.values()) <= MAX_ROWS:
         _show_kernels(tables.kernel_rows(kernels), output_format, quiet=quiet)
     else:
-        _show_totals((kernel for _, kernel in kernels), output_format, quiet=quiet)
+        totals = KernelTotals(MAX_ROWS)
+        for _, kernel in kernels:
+            totals.add(kernel)
+        again = (kernel for read in reports.values() for kernel in read.kernels)
+        _show_kernels(totals.rows(again), output_format, quiet=quiet)
+        note(_told_of_totals(len(totals)), quiet=quiet)
     for path, own in missing.items():
         before = f"{path}: " if len(reports) > 1 else ""
         for text in own.lines():
@@ -161,18 +168,6 @@ def _show_launches(
     terminal.show("\n\n".join(parts), output_format)
 
 
-def _require_distinct_files(paths: Sequence[Path]) -> None:
-    """Refuse a file that is given twice, before anything is read and shown."""
-    seen: dict[str, Path] = {}
-    for path in paths:
-        first = seen.setdefault(os.path.realpath(path), path)
-        if first is not path:
-            twice = (
-                f"{path} is given twice" if first == path else f"{first} and {path} are one file"
-            )
-            raise GpupruneError(f"--from: {twice}", hint="give each file once")
-
-
 @contextmanager
 def _as_file(path: Path) -> Iterator[Path]:
     """Give a path that can be read more than once; that of `-` holds what stdin gives."""
@@ -245,16 +240,9 @@ def _on_one_device(title: str, rows: Sequence[report.Row]) -> tuple[str, Sequenc
     return f"{title}, on {devices.pop()}:", [{name: row[name] for name in others} for row in rows]
 
 
-def _show_totals(
-    kernels: Iterable[KernelProfile], output_format: report.Format, *, quiet: bool
-) -> None:
-    """Show what nobody could read launch by launch: a row a kernel."""
-    totals = tables.KernelTotals()
-    for kernel in kernels:
-        totals.add(kernel)
-    _show_kernels(totals.rows(MAX_ROWS), output_format, quiet=quiet)
-    left_out = f", the {MAX_ROWS} most launched of {len(totals)}" if len(totals) > MAX_ROWS else ""
-    note(f"A row a kernel{left_out}; --format json or csv has each launch.", quiet=quiet)
+def _told_of_totals(count: int) -> str:
+    left_out = f", the {MAX_ROWS} most launched of {count}" if count > MAX_ROWS else ""
+    return f"A row a kernel{left_out}; --format json or csv has each launch."
 
 
 def _prepare(asked: Sweep, profiler: Path | None) -> tuple[Job, Profiler, tuple[str, ...]]:

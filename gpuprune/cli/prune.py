@@ -16,8 +16,8 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("source", metavar="IN", type=options.INPUT)
-@click.argument("target", metavar="OUT", type=options.INPUT)
+@click.argument("source", metavar="IN", type=options.FILE)
+@click.argument("target", metavar="OUT", type=options.FILE)
 @click.option("--rate", type=float, required=True, metavar="R", help="Share of groups to remove.")
 @click.option("--group", type=int, required=True, metavar="G", help="Neighbours pruned together.")
 @options.score
@@ -57,7 +57,7 @@ def prune(
             terminal.show(told, err=True)
         rows.append(
             {
-                "tensor": one.name or one.path.name,
+                "tensor": one.path.name if one.name is None else one.name,
                 "rows": one.rows,
                 "cols": one.cols,
                 "rate": 1 - np.count_nonzero(pruned) / pruned.size,

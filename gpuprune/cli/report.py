@@ -15,9 +15,9 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.INPUT)
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=options.FILE)
 @click.option(
-    "-o", "--output", type=options.INPUT, required=True, metavar="PAGE.html", help="Where to."
+    "-o", "--output", type=options.FILE, required=True, metavar="PAGE.html", help="Where to."
 )
 @options.quiet
 def report(runs: tuple[Path, ...], output: Path, quiet: bool) -> None:

@@ -17,13 +17,13 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.argument("bench", metavar="BENCH.jsonl", type=options.INPUT)
-@click.argument("accuracy", metavar="ACCURACY.jsonl", type=options.INPUT)
+@click.argument("bench", metavar="BENCH.jsonl", type=options.FILE)
+@click.argument("accuracy", metavar="ACCURACY.jsonl", type=options.FILE)
 @options.option("--min-accuracy", type=float, metavar="PERCENT", help="At least so much is right.")
 @options.option("--max-drop", type=float, metavar="POINTS", help="Below the unpruned network.")
 @options.option("--min-speedup", type=float, metavar="FACTOR", help="Over dense.")
 @options.option(
-    "--figure", type=options.INPUT, metavar="FILE", help="Figure 5: .png, .svg or .html."
+    "--figure", type=options.FILE, metavar="FILE", help="Figure 5: .png, .svg or .html."
 )
 @options.output_format
 @options.quiet
@@ -47,7 +47,7 @@ def tradeoff(
     """
     from gpuprune import plots, report, session
     from gpuprune.accuracy import experiment
-    from gpuprune.cli import accuracy_table, console
+    from gpuprune.cli import console
     from gpuprune.errors import GpupruneError
     from gpuprune.tradeoff import common_seeds, points, recommend, row
 
@@ -60,7 +60,7 @@ def tradeoff(
     header, outcomes, accuracy_warning = experiment.load(accuracy)
     for warning in filter(None, (bench_warning, accuracy_warning)):
         console.warn(warning)
-    for missed in accuracy_table.rates_missed(outcomes):
+    for missed in report.rates_missed(outcomes):
         console.note(missed, quiet=quiet)
     found = points(results, header, outcomes)
     if common_seeds(outcomes) != {one.seed for one in outcomes}:

@@ -238,7 +238,8 @@ class Pool:
 
     def _complain(self) -> None:
         """Raise GpupruneError where no device is left, with what the last one had."""
-        for refusal in self._given_up.values():
+        if self._given_up:
+            *_, refusal = self._given_up.values()
             raise GpupruneError(f"no device is left: {refusal.message}", hint=refusal.hint)
 
 

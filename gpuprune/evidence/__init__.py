@@ -1,6 +1,15 @@
 """What figures and pages show, read from files: runs, trainings and load efficiencies."""
 
+from gpuprune.evidence.naming import name_settings
 from gpuprune.evidence.reading import only_layers, read
-from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training, layer_name
+from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training
 
-__all__ = ["Bench", "Efficiency", "Evidence", "Training", "layer_name", "only_layers", "read"]
+__all__ = [
+    "Bench",
+    "Efficiency",
+    "Evidence",
+    "Training",
+    "name_settings",
+    "only_layers",
+    "read",
+]

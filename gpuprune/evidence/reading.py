@@ -1,6 +1,6 @@
 """Evidence from files, each told by how it begins."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -11,10 +11,11 @@ from gpuprune.accuracy import experiment
 from gpuprune.accuracy.records import KIND
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence.efficiencies import holds_profile, read_efficiencies
-from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training, layer_name
+from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training
 from gpuprune.evidence.soundness import require_sound_training
 from gpuprune.records import Case
 from gpuprune.storage import read as read_run
+from gpuprune.storage import twice
 
 _MOST_NAMES = 8  # of layers, told in a hint
 # What tells two runs apart, in the order in which a reader looks for it.
@@ -37,7 +38,8 @@ def read(paths: Sequence[Path]) -> Evidence:
     Raises GpupruneError for a file that holds none of these or no result, for one that is given
     twice, and for runs of `bench` that were timed under different contracts.
     """
-    _refuse_repeated(paths)
+    if repeated := twice(paths):
+        raise GpupruneError(repeated, hint="give each run once")
     benches: list[Bench] = []
     trainings: list[Training] = []
     efficiencies: list[Efficiency] = []
@@ -91,7 +93,7 @@ def only_layers(evidence: Evidence, pattern: str) -> Evidence:
             one.case for bench in evidence.benches for one in bench.results
         ]
         layers += evidence.efficiencies
-        names = sorted({repr(layer_name(one)) for one in layers})
+        names = sorted({repr(one.name) for one in layers})
         raise GpupruneError(
             f"no layer matches {pattern!r}",
             hint=f"there are {', '.join(names[:_MOST_NAMES])}" if names else "leave it out",
@@ -100,16 +102,7 @@ def only_layers(evidence: Evidence, pattern: str) -> Evidence:
 
 
 def _matches(case: Case | Efficiency, pattern: str) -> bool:
-    shape = f"{case.rows}x{case.cols}x{case.batch}"
-    return fnmatchcase(layer_name(case), pattern) or fnmatchcase(shape, pattern)
-
-
-def _refuse_repeated(paths: Iterable[Path]) -> None:
-    seen = set()
-    for path in paths:
-        if path.resolve() in seen:
-            raise GpupruneError(f"{path} is given twice", hint="give each run once")
-        seen.add(path.resolve())
+    return fnmatchcase(case.name, pattern) or fnmatchcase(case.shape, pattern)
 
 
 def _require_one_contract(benches: Sequence[Bench]) -> None:

@@ -1,10 +1,10 @@
 """What figures and pages show: runs, trainings and load efficiencies."""
 
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from gpuprune.accuracy.records import Header, Outcome
-from gpuprune.records import Case, Result, Run
+from gpuprune.records import Result, Run, layer_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,11 +36,26 @@ class Efficiency:
     cols: int
     batch: int
     dtype: str
+    orientation: str
+    score: str
+    seed: int
+    device: str | None  # that it was measured on
+    path: Path  # of the file that holds it
     product: str  # the contender that was measured, or the mapping that was predicted
     definition: str  # "ncu" counts distinct bytes, "nvprof" those of every lane
     rate: float
     group: int
     percent: float
+
+    @property
+    def shape(self) -> str:
+        """The layer and its batch as `--shape` takes them."""
+        return f"{self.rows}x{self.cols}x{self.batch}"
+
+    @property
+    def name(self) -> str:
+        """What people call the layer, as cases do."""
+        return layer_name(self.weights, self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,9 +66,3 @@ class Evidence:
     trainings: tuple[Training, ...] = ()
     efficiencies: tuple[Efficiency, ...] = ()
     warnings: tuple[str, ...] = ()  # what was torn and left out, what has not ended
-
-
-def layer_name(case: Case | Efficiency) -> str:
-    """Name a layer as figures do: its tensor, else the file that holds it, else its shape."""
-    file, _, tensor = (case.weights or "").partition("::")
-    return tensor or PurePath(file).name or f"{case.rows}x{case.cols}x{case.batch}"

@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gpuprune import analysis, plots, report
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Bench, Evidence, layer_name
+from gpuprune.evidence import Bench, Evidence, name_settings
 from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
@@ -105,7 +105,7 @@ def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterato
             except GpupruneError as reason:
                 lacks = f"{reason}."
         yield Section(
-            title=f"{layer_name(layer)} ({layer.shape})",
+            title=f"{layer.name} ({layer.shape})",
             figure=name if name in into else None,
             lacks=lacks,
             tables=tuple(
@@ -140,14 +140,16 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
     if evidence.efficiencies:
         rows: list[Row] = [
             {
-                "layer": layer_name(one),
+                "layer": ", ".join(names),
                 "product": one.product,
                 "counted_by": one.definition,
                 "rate": one.rate,
                 "group": one.group,
                 "load_efficiency": f"{one.percent:.1f} %",
             }
-            for one in evidence.efficiencies
+            for names, one in zip(
+                name_settings(evidence.efficiencies), evidence.efficiencies, strict=True
+            )
         ]
         yield "Load efficiency", _html(report.listing(rows, "markdown"))
 
@@ -165,7 +167,7 @@ def _downloads(evidence: Evidence) -> Iterator[tuple[str, str]]:
             for training in evidence.trainings
             for one in training.outcomes
         ],
-        "efficiency": [asdict(one) for one in evidence.efficiencies],
+        "efficiency": [{**asdict(one), "path": str(one.path)} for one in evidence.efficiencies],
     }
     for name, rows in tables.items():
         if rows:

@@ -5,7 +5,15 @@ schema; vl-convert, which has Vega inside, draws it without a browser and brings
 for pages.
 """
 
-from gpuprune.plots.choice import FIGURES, accuracy, default_figure, draw, speedup, tradeoff
+from gpuprune.plots.choice import (
+    FIGURES,
+    accuracy,
+    default_figure,
+    draw,
+    left_out,
+    speedup,
+    tradeoff,
+)
 from gpuprune.plots.document import document, fill
 from gpuprune.plots.drawing import Figure, Specification, specification
 from gpuprune.plots.theme import PAGE, PAPER
@@ -24,6 +32,7 @@ __all__ = [
     "document",
     "draw",
     "fill",
+    "left_out",
     "specification",
     "speedup",
     "tradeoff",

@@ -1,13 +1,15 @@
 """Which figures there are, and which one records ask for."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 from gpuprune import analysis
 from gpuprune import tradeoff as weighing
 from gpuprune.accuracy.records import Outcome
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Bench, Evidence
+from gpuprune.evidence import Bench, Efficiency, Evidence, Training
 from gpuprune.plots import accuracy as trained
 from gpuprune.plots import breakeven, efficiency, roofline
 from gpuprune.plots import speedup as speedups
@@ -23,6 +25,21 @@ def default_figure(evidence: Evidence) -> str:
         return "efficiency"
     results = [one for bench in evidence.benches for one in bench.results]
     return "breakeven" if len(analysis.by_layer(results)) > 1 else "speedup"
+
+
+def left_out(name: str, evidence: Evidence) -> dict[str, list[Path]]:
+    """Return the files that a figure shows nothing of, by the figure that does."""
+    of_runs = {"speedup", "breakeven", "roofline", "tradeoff"}
+    kinds: list[tuple[str, set[str], Iterable[Bench | Training | Efficiency]]] = [
+        (default_figure(replace(evidence, trainings=())), of_runs, evidence.benches),
+        ("accuracy", {"accuracy", "tradeoff"}, evidence.trainings),
+        ("efficiency", {"efficiency"}, evidence.efficiencies),
+    ]
+    return {
+        instead: paths
+        for instead, shown_by, records in kinds
+        if name not in shown_by and (paths := list(dict.fromkeys(one.path for one in records)))
+    }
 
 
 def draw(name: str, evidence: Evidence) -> Figure:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Efficiency
+from gpuprune.evidence import Efficiency, name_settings
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, percent_domain
@@ -14,7 +14,7 @@ _COUNTING = {"ncu": "distinct bytes, as ncu counts", "nvprof": "every lane, as n
 
 
 def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
-    """Draw load efficiency, a column a definition, a row a product of a layer.
+    """Draw load efficiency, a column a definition, a row a product of a layer and its setting.
 
     The two definitions are not comparable, so they never share a panel. Raises GpupruneError
     where there is none.
@@ -26,16 +26,18 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         )
     rows: list[Row] = [
         {
-            "layer": labels.layer_name(one),
+            "layer": " · ".join(map(labels.shorten, names)),
             "product": labels.shorten(one.product),
-            "panel": f"{labels.layer_name(one)} · {labels.shorten(one.product)}",
+            "panel": labels.in_lines([*names, one.product]),
             "counting": _COUNTING.get(one.definition, labels.shorten(one.definition)),
             "rate": one.rate,
             "group": one.group,
             "percent": one.percent,
         }
-        for one in sorted(efficiencies, key=lambda one: (one.group, one.rate))
+        for names, one in zip(name_settings(efficiencies), efficiencies, strict=True)
     ]
+    panels = [row["panel"] for row in rows]  # in the order of the files
+    rows.sort(key=lambda row: (row["group"], row["rate"]))
     percents = [one.percent for one in efficiencies]
     group = labels.by_group((one.group for one in efficiencies), theme)
     base = alt.Chart().encode(
@@ -67,7 +69,7 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
         .properties(width=PANEL_WIDTH, height=PANEL_HEIGHT)
         .facet(
             column=alt.Column("counting:N", **labels.panels(row["counting"] for row in rows)),
-            row=alt.Row("panel:N", **labels.panels(row["panel"] for row in rows)),
+            row=alt.Row("panel:N", **labels.panels(panels)),
         )
         .properties(
             title=alt.Title(

@@ -2,29 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 from math import ceil
+from textwrap import wrap
 from typing import Any
 
 import altair as alt
 
-from gpuprune import evidence
-from gpuprune.evidence import Bench, Efficiency
+from gpuprune.evidence import Bench
 from gpuprune.plots.theme import SHAPES, Theme
-from gpuprune.records import Case
 from gpuprune.report import printable
 from gpuprune.units import format_rate
 
 _LONGEST = 56  # characters of a name in a figure
+_LONGEST_LINE = 34  # of those beside a panel
 _MOST_TICKS = 12  # beneath one panel
-
-
-def shape_name(rows: int, cols: int, batch: int) -> str:
-    """Name a shape as `--shape` takes it."""
-    return f"{rows}x{cols}x{batch}"
-
-
-def layer_name(case: Case | Efficiency) -> str:
-    """Name a layer on one line: its tensor, or its shape."""
-    return shorten(evidence.layer_name(case))
 
 
 def shorten(text: str) -> str:
@@ -32,6 +22,11 @@ def shorten(text: str) -> str:
     text = printable(text)
     half = _LONGEST // 2
     return text if len(text) <= _LONGEST else f"{text[: half - 1]}…{text[-half:]}"
+
+
+def in_lines(names: Iterable[str]) -> str:
+    """Name a panel by several names, a line each or more: as short as a panel is high."""
+    return "\n".join(line for name in names for line in wrap(shorten(name), _LONGEST_LINE))
 
 
 def shared(benches: Sequence[Bench]) -> list[str]:
@@ -75,7 +70,14 @@ def by_rate(rates: Iterable[float]) -> dict[str, Any]:
 def panels(names: Iterable[str]) -> Any:
     """Return the header of panels, in the order given; empty names show none."""
     order = list(dict.fromkeys(names))
-    return {"sort": order, "header": alt.Header(labels=order != [""], labelLimit=600, title=None)}
+    header = alt.Header(
+        labels=order != [""],
+        labelLimit=600,
+        labelExpr="split(datum.value, '\\n')",
+        labelLineHeight=15,
+        title=None,
+    )
+    return {"sort": order, "header": header}
 
 
 def _distinct(

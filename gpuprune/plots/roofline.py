@@ -96,7 +96,7 @@ def _rows(bench: Bench) -> Iterator[Row]:
         yield {
             "run": labels.shorten(bench.name),
             "contender": one.contender,
-            "layer": labels.layer_name(one.case),
+            "layer": labels.shorten(one.case.name),
             "rate": one.case.rate,
             "group": one.case.group,
             "intensity": work / fewest_bytes(one.case, count),

@@ -1,6 +1,8 @@
 """Speedup over rate, a line a group: the paper's Figure 3."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from math import ceil, log
 from typing import Any
 
 import altair as alt
@@ -45,7 +47,7 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
         .properties(
             title=alt.Title(
                 "Speedup of sparse products over dense",
-                subtitle=[_common(benches), _LEGEND],
+                subtitle=[_common(benches), _legend(rows)],
             ),
             description="Speedup over dense by pruning rate, one line for each group size",
         )
@@ -53,10 +55,11 @@ def chart(benches: Sequence[Bench], theme: Theme) -> Drawing:
     return Drawing(chart=figure, rows=rows)
 
 
-_LEGEND = (
-    "dashed: dense; band: between the quartiles of both products' samples; "
-    "outlined on the dashed line: break-even"
-)
+# Axes of ratios are logarithmic, and rates are interpolated without logarithms. A piece of a line
+# that spans so much of a logarithm is straight to 0.2 %.
+_PIECE = 1 / 8
+_MEASURED, _INTERPOLATED, _EVEN = "measured", "interpolated", "break-even"  # kinds of points
+_Point = tuple[float, ...]  # rate, speedup, and the ends of its interval
 _TOOLTIP = [
     alt.Tooltip("contender:N"),
     alt.Tooltip("rate:Q", title="pruning rate", format=".4~f"),
@@ -67,59 +70,84 @@ _TOOLTIP = [
     alt.Tooltip("layer:N"),
     alt.Tooltip("run:N"),
 ]
-
-
 _EVEN_TOOLTIP = [
-    alt.Tooltip("even:Q", title="break-even rate", format=".3f"),
+    alt.Tooltip("rate:Q", title="break-even rate", format=".3f"),
     alt.Tooltip("group:O", title="group size"),
 ]
 
 
 def _layers(rows: Sequence[Row], theme: Theme) -> list[Any]:
-    """Return bands, the line of dense, lines, points and break-even marks, the lowest first."""
+    """Return intervals, the line of dense, lines, points and break-even marks, lowest first."""
     domain, ticks = log_scale([1.0, *(row[end] for row in rows for end in ("low", "high"))])
     scale = alt.Scale(type="log", domain=domain, nice=False)
-    rates = labels.by_rate(row["rate"] for row in rows)
     y = alt.Y(
         "speedup:Q",
         title="speedup over dense",
         scale=scale,
         axis=alt.Axis(values=ticks, labelExpr="format(datum.value, '~g') + 'x'"),
     )
+    rates = labels.by_rate(row["rate"] for row in rows if row["kind"] == _MEASURED)
     group = labels.by_group((row["group"] for row in rows), theme)
     chosen = alt.selection_point(fields=["group"], bind="legend")
     shown = alt.condition(chosen, alt.value(1), alt.value(0.1))
+    faint = alt.condition(chosen, alt.value(0.18), alt.value(0.03))
     base = alt.Chart().encode(x=alt.X("rate:Q", **rates), color=group["color"])
-    band = base.mark_area().encode(
-        y=alt.Y("low:Q", title="speedup over dense", scale=scale),
-        y2="high:Q",
-        opacity=alt.condition(chosen, alt.value(0.18), alt.value(0.03)),
-    )
+    interval = {"y": alt.Y("low:Q", title="speedup over dense", scale=scale), "y2": "high:Q"}
+    band = base.mark_area().encode(**interval, opacity=faint)
+    bar = _only(base, "is_alone", True).mark_rule(strokeWidth=8).encode(**interval, opacity=faint)
     dense = (
         alt.Chart(alt.Data(values=[{"speedup": 1}]))
         .mark_rule(strokeDash=[6, 3], strokeWidth=1.4, color=theme.ink)
         .encode(y="speedup:Q")
     )
     line = base.mark_line(strokeWidth=1.6).encode(y=y, opacity=shown)
-    points = base.mark_point(filled=True, size=45).encode(
-        y=y, shape=group["shape"], opacity=shown, tooltip=_TOOLTIP
+    points = (
+        _only(base, "kind", _MEASURED)
+        .mark_point(filled=True, size=45)
+        .encode(y=y, shape=group["shape"], opacity=shown, tooltip=_TOOLTIP)
     )
     even = (
-        alt.Chart()
-        .transform_filter("isValid(datum.even)")
+        _only(base, "kind", _EVEN)
         .mark_point(filled=True, size=150, stroke=theme.ink, strokeWidth=1.4, opacity=1)
-        .encode(x=alt.X("even:Q", **rates), y=alt.Y(datum=1), tooltip=_EVEN_TOOLTIP, **group)
+        .encode(y=y, shape=group["shape"], tooltip=_EVEN_TOOLTIP)
     )
-    marked = [even] if any(row["even"] is not None for row in rows) else []
-    return [band.add_params(chosen), dense, line, points, *marked]
+    has = _parts(rows)
+    return [
+        *([band] if has["lines"] else []),
+        *([bar] if has["bars"] else []),
+        dense,
+        *([line] if has["lines"] else []),
+        points.add_params(chosen),
+        *([even] if has["evens"] else []),
+    ]
+
+
+def _only(chart: Any, field: str, value: object) -> Any:
+    return chart.transform_filter(alt.FieldEqualPredicate(field=field, equal=value))
+
+
+def _parts(rows: Sequence[Row]) -> dict[str, bool]:
+    """Say what there is to draw beside points."""
+    return {
+        "lines": not all(row["is_alone"] for row in rows),
+        "bars": any(row["is_alone"] for row in rows),
+        "evens": any(row["kind"] == _EVEN for row in rows),
+    }
+
+
+def _legend(rows: Sequence[Row]) -> str:
+    has = _parts(rows)
+    spans = " or ".join([*(["band"] if has["lines"] else []), *(["bar"] if has["bars"] else [])])
+    even = "; outlined on the dashed line: break-even" if has["evens"] else ""
+    return f"dashed: dense; {spans}: between the quartiles of both products' samples{even}"
 
 
 def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
     layered = [(bench, analysis.by_layer(bench.results)) for bench in benches]
-    several = len({labels.layer_name(case) for _, layers in layered for case in layers}) > 1
+    several = len({labels.shorten(case.name) for _, layers in layered for case in layers}) > 1
     for bench, layers in layered:
         for layer, results in layers.items():
-            name = labels.layer_name(layer)
+            name = labels.shorten(layer.name)
             run = labels.shorten(bench.name)
             told = [run] if len(benches) > 1 else []
             facts = {
@@ -133,30 +161,44 @@ def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
 
 def _lines(results: Sequence[Result], contender: str) -> Iterator[Row]:
     found = analysis.speedups(results, contender)
-    evens = analysis.break_evens(found)
     at: dict[tuple[Case, str], Result] = {(one.case, one.contender): one for one in results}
-    told: set[int] = set()
-    for case, speedup in sorted(found.items(), key=lambda item: (item[0].group, item[0].rate)):
-        interval = analysis.speedup_interval(at[case, contender], at[case, BASELINE])
-        even = evens[case.group]
-        # Once a line, and only where it lies between two rates that were measured.
-        crossing = None if case.group in told or even.is_bound else even.rate
-        told.add(case.group)
-        yield {
-            "contender": contender,
-            "rate": case.rate,
-            "group": case.group,
-            "speedup": speedup,
-            "low": interval[0] if interval else speedup,
-            "high": interval[1] if interval else speedup,
-            "even": crossing,
-        }
+    for group, even in analysis.break_evens(found).items():
+        points = []
+        for case in sorted((one for one in found if one.group == group), key=lambda one: one.rate):
+            interval = analysis.speedup_interval(at[case, contender], at[case, BASELINE])
+            points.append((case.rate, found[case], *(interval or (found[case], found[case]))))
+        crossing = None if even.is_bound else even.rate
+        for kind, point in _drawn(points, crossing):
+            yield {
+                "contender": contender,
+                "group": group,
+                "kind": kind,
+                "is_alone": len(points) == 1,
+                **dict(zip(("rate", "speedup", "low", "high"), point, strict=True)),
+            }
+
+
+def _drawn(points: Sequence[_Point], crossing: float | None) -> Iterator[tuple[str, _Point]]:
+    """Put between the points of a line those by which it is drawn as rates are interpolated.
+
+    Once a line, where it crosses dense, one is the break-even rate.
+    """
+    for own, following in pairwise(points):
+        yield _MEASURED, own
+        pieces = ceil(abs(log(following[1] / own[1])) / _PIECE)
+        steps = [own[1] * (following[1] / own[1]) ** (i / pieces) for i in range(1, pieces)]
+        shares = [((step - own[1]) / (following[1] - own[1]), _INTERPOLATED) for step in steps]
+        if crossing is not None and own[0] < crossing <= following[0]:
+            shares.append(((crossing - own[0]) / (following[0] - own[0]), _EVEN))
+        for share, kind in sorted(shares):
+            yield kind, tuple(a + (b - a) * share for a, b in zip(own, following, strict=True))
+    yield _MEASURED, points[-1]
 
 
 def _common(benches: Sequence[Bench]) -> str:
     """Say what all panels share: the layer and its shape, and what `labels.shared` says."""
     cases = [one.case for bench in benches for one in bench.results]
-    layers = {labels.layer_name(case) for case in cases}
-    shapes = {labels.shape_name(case.rows, case.cols, case.batch) for case in cases}
+    layers = {labels.shorten(case.name) for case in cases}
+    shapes = {case.shape for case in cases}
     facts = [*(layers if len(layers) == 1 else []), *(shapes - layers if len(shapes) == 1 else [])]
     return " · ".join([*facts, *labels.shared(benches)])

@@ -155,10 +155,10 @@ def _across_batch(
 
     For every non-zero the lanes load their piece of one row of B. Index and value come 32
     non-zeros at a time, one to a lane, to be passed on by shuffles (`coalesced`), or else
-    non-zero by non-zero, the same one to all lanes.
+    non-zero by non-zero, the same one to all lanes. A lane beyond the batch loads all but B.
     """
     lengths = rows.starts[units + 1] - rows.starts[units]
-    slices = np.minimum(LANES, rows.batch - np.arange(0, rows.batch, LANES))  # lanes of each warp
+    slices = -(-rows.batch // LANES)  # of the batch, a warp each
     # What a row of B touches depends on where in a sector it begins: (places, 3) covers them all.
     by_place = np.stack(
         [
@@ -170,13 +170,11 @@ def _across_batch(
     places = _nonzeros(rows, units) * stride % len(by_place)
     counts = _sum_runs(by_place[places], lengths)
     if coalesced:
-        return counts + len(slices) * (
-            _streamed(rows, units) + 2 * count_shared(_INDEX_BYTES, LANES)
-        )
-    for lanes in slices.tolist():
-        pair = count_shared(_INDEX_BYTES, lanes) + count_shared(rows.itemsize, lanes)
-        counts += lengths[:, None] * pair + 2 * count_shared(_INDEX_BYTES, lanes)
-    return counts
+        pairs = _streamed(rows, units)
+    else:
+        pair = count_shared(_INDEX_BYTES, LANES) + count_shared(rows.itemsize, LANES)
+        pairs = lengths[:, None] * pair
+    return counts + slices * (pairs + 2 * count_shared(_INDEX_BYTES, LANES))
 
 
 def _across_nonzeros(
@@ -211,9 +209,9 @@ def _across_nonzeros(
     return pointers[0] + pointers[1] + _sum_runs(loads, steps)
 
 
-def _row_of_operand(rows: _Rows, slices: Integers, start: int, column_major: bool) -> Counts:
+def _row_of_operand(rows: _Rows, slices: int, start: int, column_major: bool) -> Counts:
     """Count the loads of one row of B, by all warps that need it: (3,)."""
-    lane = np.arange(len(slices) * LANES).reshape(-1, LANES)  # (slices, LANES): batch columns
+    lane = np.arange(slices * LANES).reshape(-1, LANES)  # (slices, LANES): batch columns
     stride = rows.itemsize * (rows.cols if column_major else 1)
     loads = count_loads(start + lane * stride, rows.itemsize, lane < rows.batch)
     total: Counts = loads.sum(axis=0)

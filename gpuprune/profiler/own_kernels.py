@@ -131,8 +131,8 @@ def count_product(
     if reason := reason_against(case, mapping):
         raise GpupruneError(
             f"the mapping {mapping} {reason}",
-            hint=f"take --orientation {_DEVICES[mapping][0]} and --dtype float32, or the mapping "
-            "row_major, which is of any pattern and dtype",
+            hint=f"take {_remedy(case, mapping)}, or the mapping row_major, which is of any "
+            "pattern and dtype",
         )
     gpu = _Recorder(
         xp=np,
@@ -150,6 +150,15 @@ def count_product(
             hint="take the mapping row_major, which is of any size",
         ) from None
     return {one.kernel: _COUNTERS[one.kernel](one) for one in gpu.launches}
+
+
+def _remedy(case: Case, mapping: str) -> str:
+    """Name the options that a case would have to have otherwise."""
+    orientation, _ = _DEVICES[mapping]
+    dtypes = _DTYPES[mapping]
+    wrong = [f"--orientation {orientation}"] if case.orientation != orientation else []
+    wrong += [f"--dtype {dtypes[0]}"] if case.dtype not in dtypes else []
+    return " and ".join(wrong)
 
 
 def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:

@@ -3,11 +3,9 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
-from math import inf
 from typing import Any
 
-from gpuprune.config import PAPER_SHAPE
+from gpuprune.config import is_papers
 from gpuprune.profiler.live import Launch
 from gpuprune.profiler.mappings import COMPRESSED_CONTENDER
 from gpuprune.profiler.model import Prediction
@@ -28,9 +26,10 @@ _PAPER_WHOLE_GROUP = 8  # from which on it is ">99"
 
 _MISSED = 0.005  # between a rate and the one reached, of which a table shows two digits
 _COUNT_FROM = 1000  # what is larger is a count, and no percentage
-_ABSENT, _NO_VALUE = "not in this file", "no value"
-# By tool, as what nvprof counts under a name of its own is not what ncu counts.
-_COLUMNS = {
+ABSENT, NO_VALUE = "not in this file", "no value"
+# What stands beside the efficiencies, by tool: what nvprof counts under a name of its own is not
+# what ncu counts.
+COLUMNS = {
     "ncu": {
         "sectors": "sectors",
         "requests": "requests",
@@ -100,7 +99,7 @@ def prediction_grid(predictions: Sequence[tuple[Case, Prediction]], tool: str) -
     missed = {
         case.group for case, one in predictions if abs(case.rate - one.achieved_rate) > _MISSED
     }
-    like_paper = tool == "nvprof" and all(_is_papers(case) for case, _ in predictions)
+    like_paper = tool == "nvprof" and all(is_papers(case) for case, _ in predictions)
     rows = []
     for rate in sorted({rate for rate, _ in found}):
         row: Row = {"rate": format_rate(rate)}
@@ -121,7 +120,7 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
     for launch in launches:
         products.setdefault((launch.contender, launch.case), []).append(launch)
     like_paper = all(
-        _is_papers(case) and one.profile.tool == "nvprof"
+        is_papers(case) and one.profile.tool == "nvprof"
         for (_, case), own in products.items()
         for one in own
     )
@@ -132,13 +131,13 @@ def product_rows(launches: Iterable[Launch], predicted: Predicted) -> list[Row]:
         row: Row = {
             "contender": contender,
             "variant": own[0].variant,
-            "layer": layer_name(case),
+            "layer": case.name,
             "group": case.group,
             "rate": format_rate(case.rate),
             "kernels": len(own),
-            "measured %": _rounded(average_efficiency(one.profile for one in own)),
-            "covers %": _rounded(min(covered, default=None)),
-            "predicted %": _rounded(_by_definition(found, own[0].profile.tool) if found else None),
+            "measured %": rounded(average_efficiency(one.profile for one in own)),
+            "covers %": rounded(min(covered, default=None)),
+            "predicted %": rounded(_by_definition(found, own[0].profile.tool) if found else None),
         }
         if like_paper:
             papers = contender == COMPRESSED_CONTENDER
@@ -153,19 +152,39 @@ def average_efficiency(profiles: Iterable[KernelProfile]) -> float | None:
 
     None where there is no value for all that load anything.
     """
-    loading = [
-        (one.gld_efficiency_pct, sectors)
-        for one in profiles
-        if (sectors := quantity(one.metrics, "sectors")) != 0
-    ]
-    if len(loading) == 1:
-        return loading[0][0]
-    known = [
-        (value, sectors) for value, sectors in loading if value is not None and sectors is not None
-    ]
-    if not known or len(known) < len(loading):
-        return None
-    return sum(value * sectors for value, sectors in known) / sum(sectors for _, sectors in known)
+    average = Average()
+    for one in profiles:
+        average.add(one.gld_efficiency_pct, quantity(one.metrics, "sectors"))
+    return average.value()
+
+
+@dataclass(slots=True)
+class Average:
+    """Load efficiency of several kernels, each by the sectors it loaded."""
+
+    loading: int = 0  # kernels that load anything
+    only: float | None = None  # what the only one of them has, known sectors or not
+    weighted: float = 0.0
+    sectors: float = 0.0
+    is_known: bool = True  # value and sectors of all of them
+
+    def add(self, percent: float | None, sectors: float | None, launches: int = 1) -> None:
+        """Take one more kernel into account, or launches of which these are the averages."""
+        if sectors == 0:
+            return
+        self.loading += 1
+        self.only = percent
+        if percent is None or sectors is None:
+            self.is_known = False
+        else:
+            self.weighted += percent * sectors * launches
+            self.sectors += sectors * launches
+
+    def value(self) -> float | None:
+        """Return it in per cent; None where nothing is loaded or not all is known."""
+        if self.loading == 1:
+            return self.only
+        return self.weighted / self.sectors if self.loading and self.is_known else None
 
 
 def kernel_rows(profiles: Iterable[tuple[str | None, KernelProfile]]) -> dict[str, list[Row]]:
@@ -176,78 +195,29 @@ def kernel_rows(profiles: Iterable[tuple[str | None, KernelProfile]]) -> dict[st
     by_tool: dict[str, list[Row]] = {}
     for source, profile in profiles:
         by_tool.setdefault(profile.tool, []).append(_kernel_cells(source, profile))
-    return {tool: _filled(rows) for tool, rows in by_tool.items()}
+    return {tool: filled(rows) for tool, rows in by_tool.items()}
 
 
-def _filled(rows: Sequence[Row]) -> list[Row]:
-    filled = [name for name in rows[0] if any(row[name] is not None for row in rows)]
-    return [{name: row[name] for name in filled} for row in rows]
+def filled(rows: Sequence[Row]) -> list[Row]:
+    """Leave out the columns that are empty throughout."""
+    some = [name for name in rows[0] if any(row[name] is not None for row in rows)]
+    return [{name: row[name] for name in some} for row in rows]
 
 
-@dataclass(slots=True)
-class _Total:
-    """The launches of a kernel, summed up."""
-
-    launches: int = 0
-    counted: int = 0  # records with a load efficiency
-    sum_pct: float = 0.0
-    low: float = inf
-    high: float = -inf
-
-
-class KernelTotals:
-    """A row a kernel name for people, where a row a launch is too many to read."""
-
-    def __init__(self) -> None:
-        """Begin with no launch."""
-        self._totals: dict[tuple[str, str, str | None], _Total] = {}
-
-    def __len__(self) -> int:
-        return len(self._totals)
-
-    def add(self, profile: KernelProfile) -> None:
-        """Sum up one more launch, or the invocations of one more record."""
-        key = profile.kernel, profile.tool, profile.device
-        total = self._totals.get(key)
-        if total is None:
-            total = self._totals[key] = _Total()
-        total.launches += 1 if profile.invocations is None else profile.invocations
-        if (value := profile.gld_efficiency_pct) is not None:
-            total.counted += 1
-            total.sum_pct += value
-            total.low, total.high = min(total.low, value), max(total.high, value)
-
-    def rows(self, most: int) -> dict[str, list[Row]]:
-        """Lay out those with the most launches, by tool."""
-        found = nlargest(most, self._totals.items(), key=lambda one: one[1].launches)
-        by_tool: dict[str, list[Row]] = {}
-        for (kernel, tool, device), total in found:
-            known = total.counted > 0
-            by_tool.setdefault(tool, []).append(
-                {
-                    "kernel": kernel,
-                    "device": device,
-                    "launches": total.launches,
-                    "mean load %": _rounded(total.sum_pct / total.counted) if known else _ABSENT,
-                    "min %": _rounded(total.low) if known else None,
-                    "max %": _rounded(total.high) if known else None,
-                }
-            )
-        return by_tool
-
-
-def layer_name(case: Case) -> str:
-    """Name the layer of a case: its tensor, or its shape."""
-    return case.weights or case.shape
+def rounded(value: float | None) -> float | None:
+    """Round what a table shows: a percentage to one digit, a count to none."""
+    if value is None:
+        return None
+    return round(value) if value >= _COUNT_FROM else round(value, 1)
 
 
 def _kernel_cells(source: str | None, profile: KernelProfile) -> Row:
     load, low, high = (
-        _rounded(value)
+        rounded(value)
         for value in (profile.gld_efficiency_pct, profile.gld_min_pct, profile.gld_max_pct)
     )
     blank = without_value(profile)
-    absent = _NO_VALUE if "load efficiency" in blank else _ABSENT
+    absent = NO_VALUE if "load efficiency" in blank else ABSENT
     return {
         "kernel": profile.kernel,
         "source": source,
@@ -257,12 +227,12 @@ def _kernel_cells(source: str | None, profile: KernelProfile) -> Row:
         "load %": absent if load is None else load,
         "min %": low if (low, high) != (load, load) else None,
         "max %": high if (low, high) != (load, load) else None,
-        "store %": _NO_VALUE
+        "store %": NO_VALUE
         if "store efficiency" in blank
-        else _rounded(profile.gst_efficiency_pct),
+        else rounded(profile.gst_efficiency_pct),
         **{
-            label: _rounded(value) if "%" in label or value is None else round(value)
-            for label, name in _COLUMNS[profile.tool].items()
+            label: rounded(value) if "%" in label or value is None else round(value)
+            for label, name in COLUMNS[profile.tool].items()
             for value in (quantity(profile.metrics, name),)
         },
     }
@@ -274,15 +244,3 @@ def _by_definition(found: Prediction, tool: str) -> float:
 
 def _papers(rate: float, group: int) -> str | None:
     return ">99" if group >= _PAPER_WHOLE_GROUP else _PAPER_PCT.get(rate) if group == 1 else None
-
-
-def _is_papers(case: Case) -> bool:
-    shape = (case.rows, case.cols, case.batch)
-    way = (case.orientation, case.dtype, case.score, case.as_is)
-    return shape == PAPER_SHAPE and way == ("row", "float32", "rms", False)
-
-
-def _rounded(value: float | None) -> float | None:
-    if value is None:
-        return None
-    return round(value) if value >= _COUNT_FROM else round(value, 1)

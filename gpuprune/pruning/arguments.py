@@ -2,22 +2,23 @@
 
 import operator
 from fractions import Fraction
+from typing import get_args
 
 import numpy as np
 
 from gpuprune.errors import GpupruneError
 from gpuprune.pruning.groups import Array
-
-DTYPES = ("float16", "bfloat16", "float32", "float64")
+from gpuprune.records import Dtype
 
 
 def checked_matrix(weights: Array) -> Array:
     matrix = np.asarray(weights)
+    known = get_args(Dtype)
     # By name: bfloat16 is known without importing the package that defines it.
-    if matrix.dtype.name not in DTYPES:
+    if matrix.dtype.name not in known:
         raise GpupruneError(
             f"weights of type {matrix.dtype} cannot be pruned",
-            hint=f"convert them to one of {', '.join(DTYPES)}",
+            hint=f"convert them to one of {', '.join(known)}",
         )
     if matrix.ndim != 2:
         raise GpupruneError(

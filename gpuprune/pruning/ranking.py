@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,8 @@ from gpuprune.errors import GpupruneError
 from gpuprune.pruning.arguments import checked_int, checked_matrix, checked_name, exact_rate
 from gpuprune.pruning.groups import BLOCK, Array, Groups, tiles
 from gpuprune.pruning.scores import Scorer
+from gpuprune.records import Orientation
 
-ORIENTATIONS = ("row", "column")
 UNITS = ("groups", "weights")
 
 _MOST_DOUBTFUL = 1000  # groups scored one by one in the time of scoring some millions together
@@ -93,7 +93,7 @@ def rank(
     """
     matrix = checked_matrix(weights)
     rows, cols = matrix.shape
-    axis = 1 if checked_name("orientation", orientation, ORIENTATIONS) == "row" else 0
+    axis = 1 if checked_name("orientation", orientation, get_args(Orientation)) == "row" else 0
     size = min(checked_int("group", group, 1), matrix.shape[axis])
     groups = Groups(rows, cols, size, axis)
     candidates = _Candidates(

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from gpuprune.errors import GpupruneError
 from gpuprune.pruning.arguments import checked_int, checked_matrix, checked_name
 from gpuprune.pruning.groups import BLOCK, Array, Groups, tiles
-
-SCORES = ("rms", "mean", "median", "random")
+from gpuprune.records import Score
 
 _SMALLEST_SAFE = 2.0**-450  # of a smaller float64 score, squares may have been lost to underflow
 
@@ -42,7 +42,7 @@ class Scorer:
     seed: int  # of random
 
     def __post_init__(self) -> None:
-        checked_name("score", self.score, SCORES)
+        checked_name("score", self.score, get_args(Score))
         checked_int("seed", self.seed, 0)
 
     def scores(self) -> Array:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -13,6 +12,7 @@ from gpuprune.records import Case, Contract, Result, Run
 from gpuprune.regression import Incomparable
 from gpuprune.regression.arm import Arm, Cell, name_of, require_time
 from gpuprune.regression.efficiency import checked
+from gpuprune.resuming import now
 from gpuprune.soundness import case_fault, environment_fault, is_time
 from gpuprune.storage import write_whole
 
@@ -146,7 +146,7 @@ def baseline_of(
                 hint="measure them again; they are of an older gpuprune",
             )
     return Baseline(
-        recorded=datetime.now().astimezone().isoformat(timespec="seconds"),
+        recorded=now(),
         conditions=Conditions.of(runs[0][0]),
         arm=arm,
         profile=tuple(profile),

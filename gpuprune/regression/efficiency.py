@@ -2,22 +2,31 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case
 from gpuprune.regression.verdict import Verdict, Word
-from gpuprune.soundness import case_fault, is_number
+from gpuprune.soundness import case_fault, is_efficiency, quoted
 
 Row = dict[str, Any]
 
 _MOST_FILE_BYTES = 64 << 20
 _HINT = "give what `gpuprune profile --format json` prints"
 _CASE = ("weights", "rows", "cols", "batch", "dtype", "orientation", "score", "rate", "group")
+_NEEDED = ("rows", "cols", "batch", "group")  # by every case
 # What a baseline keeps of a row; two rows that agree in all but the figure are compared.
 _KEPT = ("tool", "gld_definition", "mapping", "kernel", "contender", *_CASE)
+# How what the name of a product leaves open is told, where it differs.
+_TOLD = {
+    "tool": "by {}",
+    "kernel": "{}",
+    "mapping": "beside {}",
+    "dtype": "{}",
+    "orientation": "{} groups",
+    "score": "scored by {}",
+}
 FIGURE = "gld_efficiency_pct"
 
 
@@ -29,22 +38,21 @@ def read_profile(path: Path) -> list[Row]:
     kept = [{name: row.get(name) for name in (*_KEPT, FIGURE)} for row in read_rows(path)]
     try:
         return [checked(row) for row in kept]
-    except (TypeError, ValueError) as error:
+    except ValueError as error:
         raise GpupruneError(f"{path} holds no profile figures: {error}", hint=_HINT) from None
 
 
 def checked(row: Mapping[str, Any]) -> Row:
-    """Return what a baseline keeps of a row; raises KeyError, TypeError, ValueError."""
+    """Return what a baseline keeps of a row; raises KeyError, or ValueError that says why."""
     found = {name: row[name] for name in (*_KEPT, FIGURE)}
-    figure, names = found[FIGURE], _KEPT[: -len(_CASE)]
-    if not all(found[name] is None or isinstance(found[name], str) for name in names):
-        raise ValueError("a name is no text")
-    if found["rate"] is not None and case_fault(_case(found)):
-        raise ValueError(f"no case has rate {found['rate']}, group {found['group']}")
-    # nvprof counts the bytes of every lane, and lanes that read the same one add up to more.
-    most = inf if found["gld_definition"] == "nvprof" else 100.0
-    if figure is not None and not (is_number(figure) and 0 <= figure <= most):
-        raise ValueError(f"an efficiency of {figure} %")
+    for name in _KEPT[: -len(_CASE)]:
+        if not (found[name] is None or isinstance(found[name], str)):
+            raise ValueError(f"{name} is {quoted(found[name])}")
+    if found["rate"] is not None and (fault := case_fault(_case(found))):
+        raise ValueError(fault)
+    figure = found[FIGURE]
+    if figure is not None and not is_efficiency(figure):
+        raise ValueError(f"{FIGURE} is {quoted(figure)}")
     return found
 
 
@@ -70,8 +78,28 @@ def judge_efficiency(
 ) -> list[Verdict]:
     """Compare figures row by row; one that fell by more than so many points is SLOW."""
     was, now = _figures(base), _figures(candidate)
+    keys = list(dict.fromkeys([*was, *now]))
+    rows = [dict(zip(_KEPT, key, strict=True)) for key in keys]
     return [
-        _judge(key, was.get(key), now.get(key), most_points) for key in dict.fromkeys([*was, *now])
+        _judge(row, setting, was.get(key), now.get(key), most_points)
+        for key, row, setting in zip(keys, rows, name_settings(rows), strict=True)
+    ]
+
+
+def name_settings(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Name of each row what tells it from others of the same product, layer, rate and group."""
+    values: dict[tuple[str, str], set[Any]] = {}
+    for row in rows:
+        for name in _TOLD:
+            values.setdefault((product_of(row), name), set()).add(row[name])
+    several = {name for (_, name), found in values.items() if len(found - {None}) > 1}
+    return [
+        tuple(
+            told.format(row[name])
+            for name, told in _TOLD.items()
+            if name in several and row[name] is not None
+        )
+        for row in rows
     ]
 
 
@@ -83,41 +111,49 @@ def product_of(row: Mapping[str, Any]) -> str:
 def _parse(line: str, where: str) -> Row:
     try:
         row: Row = json.loads(line)
-        figure = row[FIGURE]
-        if figure is not None and not (isfinite(figure) and figure >= 0):
-            raise ValueError(f"an efficiency of {figure}")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise GpupruneError(f"{where} is no profile figure: {error!r}", hint=_HINT) from None
+    except (ValueError, RecursionError):
+        raise GpupruneError(f"{where} is no JSON: {quoted(line)}", hint=_HINT) from None
+    if not (isinstance(row, dict) and FIGURE in row):
+        raise GpupruneError(f"{where} has no {FIGURE}: {quoted(line)}", hint=_HINT)
+    figure = row[FIGURE]
+    if figure is not None and not is_efficiency(figure):
+        raise GpupruneError(
+            f"{where}: {FIGURE} is {quoted(figure)}, and no load efficiency", hint=_HINT
+        )
     return row
 
 
 def _figures(rows: Iterable[Mapping[str, Any]]) -> dict[tuple[Any, ...], float | None]:
-    """Return the figures by what tells them apart, of several launches the worst."""
+    """Return the figures by what tells them apart, of several launches the worst that is known."""
     found: dict[tuple[Any, ...], float | None] = {}
     for row in rows:
         key, figure = tuple(row[name] for name in _KEPT), row[FIGURE]
-        other = found.get(key)
-        found[key] = min(figure, other) if figure is not None and other is not None else figure
+        known = [one for one in (found.get(key), figure) if one is not None]
+        found[key] = min(known, default=None)
     return found
 
 
 def _judge(
-    key: Sequence[Any], was: float | None, now: float | None, most_points: float
+    row: Row, setting: tuple[str, ...], was: float | None, now: float | None, most_points: float
 ) -> Verdict:
-    row = dict(zip(_KEPT, key, strict=True))
-    case = None if row["rate"] is None else _case(row)
-    name = product_of(row)
+    about: dict[str, Any] = {
+        "level": "profile",
+        "contender": product_of(row),
+        "setting": setting,
+        "case": None if row["rate"] is None else _case(row),
+    }
     word: Word
     if was is None or now is None:
-        word = "NEW" if was is None and now is not None else "MISSING"
-        reason = f"no load efficiency in the {'baseline' if was is None else 'candidate'}"
-        return Verdict(level="profile", case=case, contender=name, verdict=word, reason=reason)
+        word, reason = "SAME", "neither side has a load efficiency"
+        if was is not None:
+            word, reason = "MISSING", f"load efficiency was {was:.1f} %; the candidate has none"
+        elif now is not None:
+            word, reason = "NEW", f"load efficiency is {now:.1f} %; the baseline has none"
+        return Verdict(**about, verdict=word, reason=reason)
     points = now - was
     word = "SLOW" if points < -most_points else "FAST" if points > most_points else "SAME"
     return Verdict(
-        level="profile",
-        case=case,
-        contender=name,
+        **about,
         verdict=word,
         change=points / 100,
         reason=f"load efficiency was {was:.1f} % and is {now:.1f} %; {most_points:g} points count",
@@ -126,4 +162,6 @@ def _judge(
 
 
 def _case(row: Mapping[str, Any]) -> Case:
-    return Case(**{name: row[name] for name in _CASE if row[name] is not None})
+    """Make the case of a row; what it lacks, and every case has, is None there."""
+    told = {name: row[name] for name in _CASE if name in _NEEDED or row[name] is not None}
+    return Case(**told)

@@ -21,8 +21,8 @@ from gpuprune.regression.verdict import Level, Verdict, Word
 FLOORS = {"cuda": 0.03}  # smallest change that counts, by device
 OTHER_FLOOR = 0.10
 FEWEST_RUNS = {"baseline": 5, "candidate": 3}
+DRIFT_FACTOR = 1.5  # of a drift, up to which no change counts
 
-_DRIFT_FACTOR = 1.5
 _LEAST_CHANGE_S = 2e-6  # what no user notices, and a clock hardly shows
 _CONTROLS = 3  # other cells that a cell needs to be told apart from its contender
 _MOST_RUNS = 30  # more are not worth proposing
@@ -124,7 +124,7 @@ def _judge_cells(
 
 
 def _thresholds(found: Estimates, terms: Terms) -> Floats:
-    drift = _DRIFT_FACTOR * np.nan_to_num(found.drift)
+    drift = DRIFT_FACTOR * np.nan_to_num(found.drift)
     thresholds: Floats = np.maximum(np.log1p(terms.floor), drift)
     return thresholds
 

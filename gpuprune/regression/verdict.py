@@ -16,6 +16,7 @@ class Verdict:
     level: Level
     verdict: Word
     contender: str
+    setting: tuple[str, ...] = ()  # of a load efficiency: what tells it from another of its name
     case: Case | None = None  # of a cell
     change: float | None = None
     low: float | None = None  # that it is above with 99 % certainty, taken alone

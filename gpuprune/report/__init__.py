@@ -1,7 +1,7 @@
 """Records as tables, Markdown, CSV and JSON: the only place where a number is laid out."""
 
+from gpuprune.report.accuracy import accuracy_remarks, accuracy_table, rates_missed
 from gpuprune.report.fitting import fit
-from gpuprune.report.heading import load_note
 from gpuprune.report.kernel_table import kernel_table
 from gpuprune.report.kernels import CSV_HEADER, kernel_writer
 from gpuprune.report.layout import (
@@ -21,6 +21,8 @@ __all__ = [
     "CSV_HEADER",
     "Format",
     "Row",
+    "accuracy_remarks",
+    "accuracy_table",
     "conclusion",
     "csv_text",
     "escape",
@@ -31,9 +33,9 @@ __all__ = [
     "kernel_writer",
     "layer_summary",
     "listing",
-    "load_note",
     "plan",
     "printable",
+    "rates_missed",
     "summary",
     "table",
 ]

@@ -4,15 +4,14 @@ from collections.abc import Sequence
 
 from gpuprune import analysis
 from gpuprune.analysis import LOST, speedups
-from gpuprune.config import PAPER_SHAPE
+from gpuprune.config import PAPER_RATE, is_papers
 from gpuprune.contenders import BASELINE
-from gpuprune.records import Case, Result
+from gpuprune.records import Result
 from gpuprune.report.layout import table
 
 # Hartenstein et al. 2019, section 5 and Figure 5: cuSPARSE CSR against cuBLAS, GTX 950M.
 PAPER_BREAK_EVEN = {1: 0.94, 32: 0.84}
 PAPER_SPEEDUP = {8: 1.49, 32: 1.57}
-PAPER_RATE = 0.90
 _PAPER = "paper"
 _MOST_COLUMNS = 6  # of one table: more would not fit a terminal of 80 columns
 
@@ -33,7 +32,7 @@ def break_even_tables(
     told = _at_paper_rate(results, names)
     if not any([*evens.values(), told]):
         return []
-    if _is_papers(results[0].case):
+    if is_papers(results[0].case):
         evens[BASELINE].append(
             (_PAPER, {g: f"{rate:.2f}" for g, rate in PAPER_BREAK_EVEN.items()})
         )
@@ -91,8 +90,3 @@ def _table(title: str, groups: Sequence[int], columns: Sequence[_Column], markdo
     rows = [[str(group), *(cells.get(group, "") for _, cells in columns)] for group in groups]
     headers = ["group", *(name for name, _ in columns)]
     return f"{title}\n\n{table(headers, rows, markdown)}"
-
-
-def _is_papers(case: Case) -> bool:
-    shape = (case.rows, case.cols, case.batch)
-    return shape == PAPER_SHAPE and case.orientation == "row" and not case.as_is

@@ -3,11 +3,20 @@
 import re
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
-from textwrap import wrap
+from textwrap import TextWrapper
+
+from wcwidth import wcwidth
 
 _RULE = re.compile(r"-+(?:  -+)*")  # beneath the headers of a table, a run of it a column
 _GAP = "  "  # between columns
+_SECOND = "\ufdd0"  # cell of a wide character; what Unicode promises never to be one itself
 _LEAST = 16  # characters that a column of text keeps, or it would be unreadable
+
+
+class _Wrapper(TextWrapper):
+    """Breaks lines at blanks and beside wide characters, as East Asian text is broken."""
+
+    wordsep_simple_re = re.compile(rf"(\s+|.{_SECOND})")
 
 
 def fit(text: str, width: int) -> str:
@@ -15,7 +24,12 @@ def fit(text: str, width: int) -> str:
 
     Numbers stay whole, so a table of very many columns stays wider.
     """
-    return "\n".join(_fitted(text.split("\n"), width))
+    return "\n".join(_fitted(_in_cells(text).split("\n"), width)).replace(_SECOND, "")
+
+
+def _in_cells(text: str) -> str:
+    """Let each character that takes two cells of a terminal count as two."""
+    return "".join(f"{one}{_SECOND}" if wcwidth(one) == 2 else one for one in text)
 
 
 def _fitted(lines: Sequence[str], width: int) -> Iterator[str]:
@@ -34,9 +48,10 @@ def _line(line: str, width: int) -> list[str]:
     if len(line) <= width:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
-    return wrap(
-        line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    wrapper = _Wrapper(
+        width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+    return wrapper.wrap(line)
 
 
 def _table(lines: Sequence[str], width: int) -> Sequence[str]:
@@ -74,7 +89,7 @@ def _excess(widths: Sequence[int], width: int) -> int:
 def _row(cells: Sequence[str], widths: Sequence[int], is_text: Sequence[bool]) -> list[str]:
     """Lay out a row in as many lines as its longest cell takes."""
     broken = [
-        wrap(cell, width, break_on_hyphens=False)
+        _Wrapper(width, break_on_hyphens=False).wrap(cell)
         for cell, width in zip(cells, widths, strict=True)
     ]
     return [

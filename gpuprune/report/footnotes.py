@@ -26,7 +26,7 @@ def variants(results: Sequence[Result]) -> str:
     return "\n".join(lines)
 
 
-def rates_missed(results: Iterable[Result]) -> str:
+def rates_not_reached(results: Iterable[Result]) -> str:
     """Tell by group size the share of weights removed that is furthest from its rate.
 
     Groups at the end of a row may be shorter, and some must stay: their count meets the rate, the

@@ -6,7 +6,6 @@ from gpuprune.records import Result, Run
 from gpuprune.report.layout import escape
 from gpuprune.units import format_count
 
-_MUCH_LOAD = 0.5  # cores that others use, from which on times are doubtful
 _CUPY = ("cupy-cuda12x", "cupy-cuda13x")
 _ARITHMETIC = {  # the packages whose versions a contender's time hangs on, on a CPU and on a GPU
     "dense": (("numpy",), _CUPY),
@@ -36,10 +35,3 @@ def heading(run: Run, results: Iterable[Result], markdown: bool) -> str:
     ]
     line = " · ".join(facts)
     return f"*{escape(line)}*" if markdown else line
-
-
-def load_note(busy_cores: float | None) -> str | None:
-    """Warn of times taken while others used the machine, None where it was quiet or is unknown."""
-    if busy_cores is None or busy_cores < _MUCH_LOAD:
-        return None
-    return f"Others kept {busy_cores:.1f} cores busy when this run began: its times are too long."

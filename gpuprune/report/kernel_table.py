@@ -36,7 +36,11 @@ def kernel_table(rows: Sequence[Row], *, width: int | None) -> tuple[str, list[s
                 break
             left_out.append(optional[-1])
             columns.remove(optional[-1])
-    short = shorten(names, max(room, len("kernel")))
+    room = max(room, len("kernel"))
+    short = shorten(names, room)
+    while len({*short.values()}) < len(names) and room < longest:
+        room += room // 4  # too wide a table is better than two names that read the same
+        short = shorten(names, room)
     fitting = [
         {**{name: row[name] for name in columns}, "kernel": short[row["kernel"]]} for row in rows
     ]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
+from gpuprune.records import NAMELESS
 from gpuprune.units import format_percent
 
 Format = Literal["table", "markdown", "csv", "json"]
@@ -83,6 +84,8 @@ def _cell(name: str, value: object) -> str:
         return "-"
     if name in ("rate", "energy_kept") and isinstance(value, float):
         return format_percent(value)
+    if name == "tensor" and value == "":
+        return NAMELESS
     return printable(str(value))
 
 

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from gpuprune import analysis
 from gpuprune.analysis import median_s
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result
 from gpuprune.report.layout import NOISE, printable, table
 from gpuprune.units import format_count, format_seconds
-
-_TOLD_RATE = 0.90  # whose layers are listed, where several rates were asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +26,13 @@ class _Layer:
     def best_s(self) -> float | None:
         """Seconds where it is left dense if that is faster."""
         return min((s for s in (self.dense_s, self.sparse_s) if s is not None), default=None)
+
+    @property
+    def best(self) -> str:
+        """The product that takes so long, dense where both do; empty where none has a time."""
+        if self.best_s is None:
+            return ""
+        return BASELINE if self.best_s == self.dense_s else self.contender
 
 
 def is_model(layers: Mapping[Case, Sequence[Result]]) -> bool:
@@ -82,7 +88,7 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
 
 
 def _told_rate(layers: Mapping[Case, Sequence[Result]]) -> float | None:
-    return min(_rates(layers), key=lambda rate: abs((rate or 0) - _TOLD_RATE))
+    return min(_rates(layers), key=lambda rate: abs((rate or 0) - PAPER_RATE))
 
 
 def _complete(layers: Iterable[_Layer]) -> list[tuple[float, float]]:
@@ -98,7 +104,7 @@ def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
 
 
 def _at(results: Iterable[Result], rate: float | None) -> _Layer:
-    """Choose the fastest of a layer at a rate; dense is that of the same case."""
+    """Choose the product of a layer that gains most at a rate, over dense of the same case."""
     own = [one for one in results if rate is None or one.case.rate == rate]
     dense = {one.case: median_s(one) for one in own if one.contender == BASELINE}
     sparse = [
@@ -109,7 +115,12 @@ def _at(results: Iterable[Result], rate: float | None) -> _Layer:
     if not sparse:
         case = own[0].case
         return _Layer(case=case, dense_s=dense.get(case), sparse_s=None, contender="")
-    seconds, best = min(sparse, key=lambda pair: pair[0])
+
+    def gain(pair: tuple[float, Result]) -> tuple[float, float]:
+        seconds, one = pair
+        return (dense.get(one.case) or 0.0) / seconds, -seconds
+
+    seconds, best = max(sparse, key=gain)
     return _Layer(
         case=best.case,
         dense_s=dense.get(best.case),
@@ -121,15 +132,14 @@ def _at(results: Iterable[Result], rate: float | None) -> _Layer:
 
 def _row(layer: _Layer) -> list[str]:
     case = layer.case
-    stays = layer.sparse_s is None or (layer.dense_s or 0) <= layer.sparse_s
     gain = layer.dense_s / layer.best_s if layer.dense_s and layer.best_s else None
     return [
-        printable(str(case.weights).partition("::")[2]),
+        printable(case.name),
         case.shape,
         _seconds(layer.dense_s),
         _seconds(layer.sparse_s),
-        BASELINE if stays else layer.contender,
-        "" if stays else str(case.group),
+        layer.best,
+        str(case.group) if layer.best not in ("", BASELINE) else "",
         f"{'~' if layer.is_unsteady else ''}{gain:.2f}x" if gain else "",
     ]
 
@@ -154,7 +164,7 @@ def _incomplete(layers: Sequence[_Layer]) -> str:
     lacking = [one for one in layers if not (one.dense_s and one.sparse_s)]
     if not lacking:
         return ""
-    named = printable(str(lacking[0].case.weights).partition("::")[2])
+    named = printable(lacking[0].case.name)
     more = f" and {len(lacking) - 1} more" if len(lacking) > 1 else ""
     return f"In no sum, for want of a time: {named}{more}."
 

@@ -2,16 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import PurePath
 from statistics import median
 
 from gpuprune import analysis
 from gpuprune.analysis import by_layer, median_s, speedups
+from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
+from gpuprune.environment import load_note
 from gpuprune.records import Calibration, Case, Result, Run
-from gpuprune.report.breakeven import PAPER_RATE, break_even_tables
-from gpuprune.report.footnotes import rates_missed, variants
-from gpuprune.report.heading import heading, load_note
+from gpuprune.report.breakeven import break_even_tables
+from gpuprune.report.footnotes import rates_not_reached, variants
+from gpuprune.report.heading import heading
 from gpuprune.report.layout import NOISE, escape, printable, table
 from gpuprune.report.model import is_model, layers_table, told, totals_table
 from gpuprune.report.packing import packing_table
@@ -101,7 +102,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
         if speedups(results, name):
             parts.append(_speedup_table(results, name, markdown))
             parts.append(_roofline_table(results, name, markdown))
-    parts += [variants(results), rates_missed(results)]
+    parts += [variants(results), rates_not_reached(results)]
     parts.append(prediction_table(results, PAPER_RATE, markdown))
     parts.append(packing_table(results, PAPER_RATE, markdown))
     parts += break_even_tables(results, names, markdown)
@@ -143,7 +144,7 @@ def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
 
     notes = ["* fastest group at that rate"]
     if spread & set(found):
-        notes.append(NOISE)
+        notes = [f"{notes[0]}, steady ones first", NOISE]
     title = f"Speedup of {name} over dense ({'; '.join(notes)})"
     return f"{title}\n\n{_grid(found, cell, markdown)}"
 
@@ -212,14 +213,11 @@ def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
 def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """Give every layer a row: dense time, break-even rate a group size, and the best cell."""
     groups = sorted({one.case.group for results in layers.values() for one in results})
-    rows, noisy = [], False
+    rows, tops = [], []
     for case, results in layers.items():
-        best = analysis.best_speedups(results)
-        evens = analysis.break_evens(best)
-        shaky = analysis.unsteady(results)
-        top = max(analysis.steady(best, shaky).items(), key=lambda item: item[1], default=None)
-        mark = "~" if top and top[0] in shaky else ""
-        noisy |= bool(mark)
+        evens = analysis.break_evens(analysis.best_speedups(results))
+        top = analysis.fastest(results)
+        tops += [top] if top else []
         times = [s for one in results if one.contender == BASELINE and (s := median_s(one))]
         rows.append(
             [
@@ -227,13 +225,14 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
                 case.shape,
                 format_seconds(median(times)) if times else "",
                 *(str(evens[group]) if group in evens else "" for group in groups),
-                f"{mark}{top[1]:.2f}x (g={top[0].group}, {top[0].rate:g})" if top else "",
+                _best_cell(top) if top else "",
             ]
         )
-    headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), "fastest"]
+    last = "fastest, steady ones first" if any(top.is_beaten for top in tops) else "fastest"
+    headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), last]
     title = "Break-even rate of each group size, by the fastest sparse product"
-    title += f" ({NOISE})" if noisy else ""
-    missed = sum(bool(rates_missed(results)) for results in layers.values())
+    title += f" ({NOISE})" if any(top.is_unsteady for top in tops) else ""
+    missed = sum(bool(rates_not_reached(results)) for results in layers.values())
     told = f"\n\n{_missed_in(missed)}" if missed else ""
     return f"{title}\n\n{table(headers, rows, markdown, left=[0])}{told}"
 
@@ -245,11 +244,14 @@ def _missed_in(count: int) -> str:
     )
 
 
+def _best_cell(top: analysis.Fastest) -> str:
+    mark = "~" if top.is_unsteady else ""
+    return f"{mark}{top.speedup:.2f}x (g={top.case.group}, {top.case.rate:g})"
+
+
 def _name(case: Case) -> str:
-    if case.weights is None:
-        return "random"
-    file, _, tensor = case.weights.partition("::")
-    return printable(tensor or PurePath(file).name)
+    # Tables have the shape in a column of its own.
+    return "random" if case.weights is None else printable(case.name)
 
 
 def _remarks(run: Run, results: Sequence[Result]) -> list[str]:

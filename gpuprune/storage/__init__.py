@@ -10,7 +10,13 @@ A write that was interrupted can only spoil the last line. Such a line is left o
 and cut off when a run is resumed; anything else that is wrong is refused, never repaired.
 """
 
-from gpuprune.storage.files import making_folder, replacing, require_replaceable, write_whole
+from gpuprune.storage.files import (
+    making_folder,
+    replacing,
+    require_replaceable,
+    twice,
+    write_whole,
+)
 from gpuprune.storage.journal import Journal
 from gpuprune.storage.reading import RunFile, read
 
@@ -21,5 +27,6 @@ __all__ = [
     "read",
     "replacing",
     "require_replaceable",
+    "twice",
     "write_whole",
 ]

@@ -6,7 +6,7 @@ import secrets
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -27,6 +27,18 @@ REMEDIES = {
     errno.ELOOP: "give the file that the link points to",
     errno.ENOENT: "check the name; its directory must exist",
 }
+
+
+def twice(paths: Iterable[Path]) -> str | None:
+    """Say which file stands among paths a second time, by whatever name or link; None if none."""
+    seen: dict[object, Path] = {}
+    for path in paths:
+        first = seen.setdefault(_identity(path), path)
+        if first is not path:
+            return (
+                f"{path} is given twice" if first == path else f"{first} and {path} are one file"
+            )
+    return None
 
 
 def open_file(path: Path, flags: int, verb: str) -> int:
@@ -149,3 +161,11 @@ def sync_directory(directory: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _identity(path: Path) -> object:
+    try:
+        found = path.stat()
+    except OSError:
+        return os.path.realpath(path)  # whatever is wrong with it shows when it is read
+    return found.st_dev, found.st_ino

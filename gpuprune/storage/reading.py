@@ -47,7 +47,9 @@ def read(path: Path) -> RunFile:
 def scan(file: BinaryIO, path: Path) -> RunFile:
     with refusing("read", path):
         lines = _lines(file)
-        header, sealed = _header(next(lines, (b"", True))[0], path)
+        first, _ = next(lines, (b"", True))
+        _refuse_baseline(first, lines, path)
+        header, sealed = _header(first, path)
         results, end, torn = _body(lines, path, sealed)
     return RunFile(
         path=path, header=header, results=tuple(results), end=end, torn=torn, sealed=sealed
@@ -61,6 +63,14 @@ def _lines(file: BinaryIO) -> Iterator[tuple[bytes, bool]]:
     while line := file.readline(min(left, LONGEST_LINE)):
         left -= len(line)
         yield line, left == 0
+
+
+def _refuse_baseline(first: bytes, following: Iterator[tuple[bytes, bool]], path: Path) -> None:
+    """Name what the other file of gpuprune is, which is laid out for people to compare."""
+    if first.strip() == b"{" and b'"record": "baseline"' in next(following, (b"", True))[0]:
+        raise GpupruneError(
+            f"{path} is a baseline, and no run", hint=f"gpuprune baseline show {path} reads it"
+        )
 
 
 def _header(line: bytes, path: Path) -> tuple[dict[str, Any], bool]:

@@ -84,30 +84,35 @@ def test_every_load_for_tensor_cores_is_counted(dtype, group, rows, cols, batch,
 
 
 def test_products_that_these_kernels_do_not_make_are_refused():
-    refused = {
-        "row_group": problem_of(FAKE, orientation="column"),
-        "column_group": problem_of(FAKE, dtype="float64", orientation="column"),
-    }
+    refused = [
+        ("row_group", problem_of(FAKE, orientation="column")),
+        ("column_group", problem_of(FAKE, dtype="float64", orientation="column")),
+        ("column_group", problem_of(FAKE, dtype="float16")),
+        ("column_group", problem_of(FAKE, dtype="float64")),
+    ]
     wide = problem_of(FAKE, group=8)
-    found = {}
-    for mapping, trial in refused.items():
+    found = []
+    for mapping, trial in refused:
         with pytest.raises(GpupruneError) as why:
             predict(trial.case, trial.mask, mapping)
-        found[mapping] = (str(why.value), why.value.hint)
+        found.append((str(why.value), why.value.hint))
     with pytest.raises(GpupruneError) as why:
         count_product(wide.case, wide.mask, "row_group", shared_bytes=4 << 10)
-    otherwise = "and --dtype float32, or the mapping row_major, which is of any pattern and dtype"
-    assert found == {
-        "row_group": (
+    otherwise = "or the mapping row_major, which is of any pattern and dtype"
+    by_row = "the mapping column_group is of --orientation column, and these groups are of row"
+    assert found == [
+        (
             "the mapping row_group is of --orientation row, and these groups are of column",
-            f"take --orientation row {otherwise}",
+            f"take --orientation row, {otherwise}",
         ),
-        "column_group": (
+        (
             "the mapping column_group is of float32 and float16 and bfloat16, and these weights "
             "are float64",
-            f"take --orientation column {otherwise}",
+            f"take --dtype float32, {otherwise}",
         ),
-    }
+        (by_row, f"take --orientation column, {otherwise}"),
+        (by_row, f"take --orientation column and --dtype float32, {otherwise}"),
+    ]
     assert str(why.value) == (
         "there is no row_group for this case: its kernel needs 9.00 KiB of shared memory for a "
         "block, and this GPU has 4.00 KiB"

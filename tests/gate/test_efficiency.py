@@ -2,6 +2,7 @@
 
 import json
 
+from gpuprune.regression.efficiency import FIGURE
 from tests.conftest import json_rows
 from tests.gate.runs import refused, runs_of
 
@@ -33,10 +34,25 @@ def test_a_profile_that_lost_efficiency_fails(run, measured, tmp_path):
     ]
     now.write_text(json.dumps(row | {"gld_efficiency_pct": None}) + "\n")
     assert run(*command, now).exit_code == 1
-    wrong = [json.dumps(row | {"gld_efficiency_pct": 128.0}), json.dumps(row | {"rate": "x"})]
+    wrong = [json.dumps(row | {"gld_efficiency_pct": 1e308}), json.dumps(row | {"rate": "x"})]
     for text in ("", "{}\n", "no\n", '{"gld_efficiency_pct": -1}\n', *wrong):
         now.write_text(text)
         refused(run(*command, now), 2, str(now))
+
+
+def test_what_profile_reads_above_100_percent_can_be_recorded(run, measured, tmp_path):
+    metric = "smsp__sass_average_data_bytes_per_sector_mem_global_op_ld.pct"
+    captured, profile, baseline = (tmp_path / name for name in ("a.csv", "a.jsonl", "b.json"))
+    captured.write_text(
+        f'"ID","Kernel Name","Device","CC","{metric}"\n'
+        '"","","","","%"\n'
+        '"0","k(int)","0","9.0","137.5"\n'
+    )
+    profile.write_text(run("profile", "--from", captured, "--format", "json").stdout)
+    recorded = run("baseline", "record", "-o", baseline, *runs_of(measured, 5),
+                   "--profile", profile)  # fmt: skip
+    assert recorded.exit_code == 0, recorded.output
+    assert run("baseline", "show", baseline).stdout.endswith("137.5 %\n")
 
 
 def test_a_baseline_without_profile_figures_cannot_judge_any(run, recorded, tmp_path):
@@ -65,6 +81,77 @@ def test_tensors_of_one_shape_and_both_orientations_are_told_apart(run, measured
         ("SAME", 0.0),
         ("FAST", 0.1),
     ]
+
+
+def test_what_never_had_a_value_is_the_same_and_only_a_lost_one_is_missing(
+    run, measured, tmp_path
+):
+    def launch(kernel, percent):
+        definition = None if percent is None else "ncu"
+        return json.dumps(
+            {"tool": "ncu", "kernel": kernel, "gld_definition": definition, FIGURE: percent}
+        )
+
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text("\n".join([launch("a", 50.0), launch("a", None), launch("b", None)]))
+    now.write_text("\n".join([launch("a", None), launch("c", 50.0), launch("c", 40.0)]))
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile"]
+    itself = run(*command, was)
+    assert (itself.exit_code, itself.stdout) == (
+        0, "No regression: 3 SAME (0 runs against 5, floor 10 %).\n"
+    )  # fmt: skip
+    lost = run(*command, now, "--format", "json")
+    assert lost.exit_code == 1
+    assert [(one["contender"], one["verdict"], one["reason"]) for one in json_rows(lost)] == [
+        ("a", "MISSING", "load efficiency was 50.0 %; the candidate has none"),
+        ("a", "SAME", "neither side has a load efficiency"),
+        ("b", "SAME", "neither side has a load efficiency"),
+        ("c", "NEW", "load efficiency is 40.0 %; the baseline has none"),
+    ]
+
+
+def test_a_table_tells_what_is_missing_and_what_is_new(run, measured, tmp_path):
+    def row(mapping, dtype):
+        return json.dumps({
+            "rows": 256, "cols": 256, "batch": 9, "dtype": dtype, "orientation": "row",
+            "rate": 0.9, "group": 8, "mapping": mapping, FIGURE: 90.0,
+        })  # fmt: skip
+
+    was, now, baseline = (tmp_path / name for name in ("was", "now", "baseline.json"))
+    was.write_text("\n".join([row("stream", "float32"), row("gather", "float32")]))
+    now.write_text("\n".join([row("stream", "float64"), row("gather", "float32")]))
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", was)
+    command = ["check", "--baseline", baseline, "--runs", "0", "--profile", now]
+    assert run(*command, "--format", "markdown").stdout.splitlines()[4:] == [
+        "| MISSING   | profile: predicted stream, float32 |    0.9 |       8 |        - |      - |"
+        "    - | load efficiency was 90.0 %; the candidate has none |",
+        "| NEW       | profile: predicted stream, float64 |    0.9 |       8 |        - |      - |"
+        "    - | load efficiency is 90.0 %; the baseline has none   |",
+    ]
+    assert [one["setting"] for one in json_rows(run(*command, "--format", "json"))] == [
+        "float32", "float32", "float64"
+    ]  # fmt: skip
+    run("baseline", "update", baseline, *runs_of(measured, 5), "--profile", now,
+        "--accept-slower", "float64")  # fmt: skip
+    alone = run("baseline", "show", baseline).stdout
+    assert "predicted stream     0.9" in alone
+
+
+def test_two_kernels_of_a_contender_are_told_apart(run, measured, tmp_path):
+    def row(kernel):
+        return json.dumps({
+            "tool": "ncu", "gld_definition": "ncu", "kernel": kernel, "contender": "csr",
+            "rows": 256, "cols": 256, "batch": 9, "dtype": "float32", "rate": 0.9, "group": 8,
+            FIGURE: 90.0,
+        })  # fmt: skip
+
+    profile, baseline = tmp_path / "profile", tmp_path / "baseline.json"
+    profile.write_text(f"{row('partition')}\n{row('spmm')}\n")
+    run("baseline", "record", "-o", baseline, *runs_of(measured, 5), "--profile", profile)
+    shown = run("baseline", "show", baseline).stdout
+    assert "csr, partition     0.9" in shown
+    assert "csr, spmm          0.9" in shown
 
 
 def test_what_profile_predicts_can_be_recorded_and_checked(run, measured, tmp_path):

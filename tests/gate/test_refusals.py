@@ -30,6 +30,23 @@ def test_what_is_no_baseline_is_exit_code_4(run, tmp_path, measured, text, word)
     refused(run("check", "--baseline", path, "--run", measured), 4, str(path), word)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("plot", "FILE", "-o", "figure.svg"),
+        ("report", "FILE", "-o", "page.html"),
+        ("bench", "--device", "fake", "--output", "FILE", "--resume"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_a_baseline_that_is_taken_for_a_run_is_called_a_baseline(run, recorded, command):
+    before = recorded.read_bytes()
+    arguments = [recorded if word == "FILE" else word for word in command]
+    hint = f"gpuprune baseline show {recorded} reads it"
+    refused(run(*arguments), 2, f"{recorded} is a baseline, and no run", hint)
+    assert recorded.read_bytes() == before
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_torn_baseline_is_exit_code_4(run, recorded, measured, share):
     text = recorded.read_text()

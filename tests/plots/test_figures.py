@@ -1,10 +1,13 @@
 """What each figure draws: its rows to the letter, and what a reader relies on of its look."""
 
 from dataclasses import replace
+from math import log
 
+import numpy as np
 import pytest
 
 from gpuprune import plots
+from gpuprune.analysis import break_even
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence import read
 from gpuprune.plots.theme import DARK, PAPER
@@ -19,6 +22,8 @@ from tests.made_runs import (
     write_run,
     write_training,
 )
+
+DRAWN = (("rate", float), ("speedup", log))  # the axes of a line of speedups
 
 
 @pytest.fixture
@@ -56,19 +61,49 @@ def marks(spec):
 
 def test_speedups_have_an_interval_and_a_break_even_a_line(tmp_path):
     common = {"run": "GPU A", "layer": "64x100x10", "panel": "", "contender": "csr"}
-    at = [(1, 0.8, 0.5, 0.85), (1, 0.9, 1.5, None), (8, 0.8, 1.25, None), (8, 0.9, 2.0, None)]
-    assert rows_of("speedup", of_one_run(tmp_path)) == [
+    at = [
+        (1, "measured", 0.8, 0.5),
+        (1, "break-even", 0.85, 1.0),
+        (1, "measured", 0.9, 1.5),
+        (8, "measured", 0.8, 1.25),
+        (8, "measured", 0.9, 2.0),
+    ]
+    rows = [
+        row for row in rows_of("speedup", of_one_run(tmp_path)) if row["kind"] != "interpolated"
+    ]
+    assert rows == [
         {
             **common,
-            "rate": rate,
+            "kind": kind,
+            "is_alone": False,
             "group": group,
+            "rate": pytest.approx(rate),
             "speedup": pytest.approx(speedup),
             "low": pytest.approx(speedup * 0.9 / 1.2),
             "high": pytest.approx(speedup * 1.2 / 0.9),
-            "even": pytest.approx(even) if even else None,
         }
-        for group, rate, speedup, even in at
+        for group, kind, rate, speedup in at
     ]
+
+
+def test_a_line_is_drawn_as_break_even_rates_are_interpolated(tmp_path):
+    rows = rows_of("speedup", of_one_run(tmp_path, made_results({1: {0.5: 0.05, 0.98: 9.0}})))
+    told = break_even([(0.5, 0.05), (0.98, 9.0)]).rate
+    assert [row["rate"] for row in rows if row["kind"] == "break-even"] == [pytest.approx(told)]
+    rates = np.linspace(0.5, 0.98, 500)
+    # What the eye follows is straight on a logarithmic axis.
+    drawn = np.exp(np.interp(rates, *([f(row[name]) for row in rows] for name, f in DRAWN)))
+    assert drawn == pytest.approx(np.interp(rates, (0.5, 0.98), (0.05, 9.0)), rel=0.003)
+
+
+def test_of_one_rate_the_interval_is_a_bar(tmp_path):
+    spec = spec_of("speedup", of_one_run(tmp_path, made_results({1: {0.9: 1.5}, 8: {0.9: 2.0}})))
+    assert marks(spec) == ["rule", "rule", "point"]
+    bar = spec["spec"]["layer"][0]["encoding"]
+    assert (bar["y"]["field"], bar["y2"]["field"]) == ("low", "high")
+    assert spec["title"]["subtitle"][1] == (
+        "dashed: dense; bar: between the quartiles of both products' samples"
+    )
 
 
 def test_the_speedup_figure_has_dense_at_one_on_a_logarithmic_scale(tmp_path):
@@ -87,10 +122,13 @@ def test_the_speedup_figure_has_dense_at_one_on_a_logarithmic_scale(tmp_path):
     assert points["encoding"]["color"]["scale"] == {
         "domain": [1, 8], "range": [PAPER.steps[0], PAPER.steps[-1]]
     }  # fmt: skip
-    assert even["encoding"]["y"] == {"datum": 1}
-    assert spec["title"]["subtitle"][0] == (
-        "64x100x10 · float32 · row groups · cold caches · GPU A"
-    )
+    assert even["transform"] == [{"filter": {"field": "kind", "equal": "break-even"}}]
+    assert points["transform"] == [{"filter": {"field": "kind", "equal": "measured"}}]
+    assert spec["title"]["subtitle"] == [
+        "64x100x10 · float32 · row groups · cold caches · GPU A",
+        "dashed: dense; band: between the quartiles of both products' samples; "
+        "outlined on the dashed line: break-even",
+    ]
 
 
 def test_where_nothing_breaks_even_within_the_rates_nothing_is_marked(tmp_path):
@@ -99,7 +137,7 @@ def test_where_nothing_breaks_even_within_the_rates_nothing_is_marked(tmp_path):
 
 
 def rate_axis(figure):
-    axis = figure["spec"]["layer"][2]["encoding"]["x"]["axis"]
+    axis = figure["spec"]["layer"][-1]["encoding"]["x"]["axis"]
     return axis["values"], axis["format"]
 
 
@@ -224,6 +262,19 @@ def test_definitions_of_load_efficiency_never_share_a_panel(evidence):
     assert [row["percent"] for row in spec["datasets"]["rows"]] == [60.0, 70.0, 60.0, 70.0]
     line, _ = spec["spec"]["layer"]
     assert line["encoding"]["y"]["scale"]["domain"] == [60.0, 100.0]
+
+
+def test_load_efficiencies_of_two_types_share_no_line(tmp_path):
+    rows = [predicted_row(dtype=dtype) for dtype in ("float64", "float32")]
+    spec = spec_of("efficiency", read([write_profile(tmp_path / "a.jsonl", *rows)]))
+    assert spec["facet"]["row"]["sort"] == [
+        "64x100x10\nfloat64\npredicted, row_major",
+        "64x100x10\nfloat32\npredicted, row_major",
+    ]
+    assert {row["layer"] for row in spec["datasets"]["rows"]} == {
+        "64x100x10 · float64",
+        "64x100x10 · float32",
+    }
 
 
 def test_accuracy_has_the_seeds_and_the_unpruned_network(evidence):

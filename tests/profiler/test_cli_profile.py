@@ -167,6 +167,8 @@ def test_options_that_change_no_prediction_are_told(run):
     result = run("profile", "--predict", *SMALL, "--device", "cpu", "--samples", 3)
     assert result.exit_code == 0
     assert result.stderr == "Note: --device, --samples do not change a prediction.\n"
+    alone = run("profile", "--predict", *SMALL, "--device", "cpu")
+    assert alone.stderr == "Note: --device does not change a prediction.\n"
 
 
 def test_prediction_in_csv_has_a_header_and_a_line_a_case(run):
@@ -448,6 +450,9 @@ def test_file_that_is_given_twice_is_refused(run, nvprof_file, tmp_path):
     (tmp_path / "link.csv").symlink_to(nvprof_file)
     linked = run("profile", "--from", tmp_path / "link.csv", "--from", nvprof_file)
     assert_refused(linked, f"--from: {tmp_path / 'link.csv'} and {nvprof_file} are one file")
+    (tmp_path / "hard.csv").hardlink_to(nvprof_file)
+    linked = run("profile", "--from", tmp_path / "hard.csv", "--from", nvprof_file)
+    assert_refused(linked, f"--from: {tmp_path / 'hard.csv'} and {nvprof_file} are one file")
     assert_refused(run("profile", "--from", "-", "--from", "-"), "--from: - is given twice")
 
 

@@ -42,6 +42,13 @@ def test_no_name_is_longer_than_its_room(names, room):
     assert max(map(len, short.values())) <= room
 
 
+def test_a_table_is_wider_than_its_page_rather_than_have_two_names_alike():
+    names = [f"gemm_{a}_with_a_long_name_{b}_of_a_kernel" for a in "ab" for b in "ab"]
+    rows = [{"kernel": name, "launch": 0, "load %": 50.0} for name in names]
+    table, _ = kernel_table(rows, width=30)
+    assert len({line.split()[0] for line in table.splitlines()[2:]}) == 4
+
+
 def test_columns_give_way_from_the_right_to_the_name():
     row = {"kernel": "k" * 40, "launch": 0, "load %": 50.0, "store %": 99.0, "sectors": 123456}
     table, left_out = kernel_table([row], width=50)

@@ -107,12 +107,11 @@ class Slow:
 def _batch_warps(row, pointer, columns, cols, batch, itemsize, slow, *, coalesced, column_major):
     for first in range(0, batch, 32):
         mine = range(first, min(first + 32, batch))
-        asking = 32 if coalesced else len(mine)
-        slow.load("pointer", [4 * row] * asking, 4)
-        slow.load("pointer", [4 * (row + 1)] * asking, 4)
+        slow.load("pointer", [4 * row] * 32, 4)
+        slow.load("pointer", [4 * (row + 1)] * 32, 4)
         nonzeros = range(pointer[row], pointer[row + 1])
         for k in nonzeros[::32] if coalesced else nonzeros:
-            chunk = list(nonzeros[k - pointer[row] :][:32]) if coalesced else [k] * asking
+            chunk = list(nonzeros[k - pointer[row] :][:32]) if coalesced else [k] * 32
             slow.load("column", [4 * i for i in chunk], 4)
             slow.load("value", [itemsize * i for i in chunk], itemsize)
         for k in nonzeros:
@@ -184,6 +183,13 @@ def test_prediction_is_the_exact_count_of_every_lane(
         slow_count(mask, itemsize, batch, mapping)
     )
     assert (found.error_points, found.sampled_rows, found.mapping) == (0.0, rows, mapping)
+
+
+def test_lanes_beyond_the_batch_load_all_but_b():
+    found = predict(np.ones((1, 1), bool), 4, 50, "row_major_broadcast")
+    for_everybody = 2 * 4 * 32 * 4  # two warps: two row pointers, an index and a value
+    sectors = 2 * 4 + 4 + 3  # and those of 32 and of 18 elements of B
+    assert found.nvprof_style_pct == pytest.approx(100 * (for_everybody + 50 * 4) / (32 * sectors))
 
 
 def random_mask(rows, cols, rate, group, seed=0):

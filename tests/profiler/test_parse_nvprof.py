@@ -198,6 +198,15 @@ def test_the_same_kernel_on_two_devices_stays_apart(tmp_path):
     ]
 
 
+def test_a_table_that_does_not_name_its_metrics_is_passed_over(tmp_path):
+    nameless = HEADER.replace('"Metric Name",', "")
+    row = '"P100 (0)","k(int)",1,{}"of loads",50.0%,50.0%,50.0%\n'
+    text = nameless + row.format("") + HEADER + row.format('"gld_efficiency",')
+    report = read(tmp_path, text)
+    assert [dict(profile.metrics) for profile in report.kernels] == [{"gld_efficiency": 50.0}]
+    assert report.warnings == ()
+
+
 def test_quotes_that_were_not_doubled_belong_to_the_name(tmp_path):
     row = '"P100 (0)","k<"a b">(int)",1,"gld_efficiency","of loads",50.0%,50.0%,50.0%\n'
     (profile,) = read(tmp_path, HEADER + row).kernels

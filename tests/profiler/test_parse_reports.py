@@ -1,8 +1,10 @@
 """ncu's binary reports, through the ncu-report package and through an ncu on the machine."""
 
+import os
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -147,6 +149,31 @@ def test_an_ncu_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr("gpuprune.profiler.parse.ncu_rep.READ_TIMEOUT_S", 0.2)
     with pytest.raises(GpupruneError, match="did not read the report within"):
         read_report(write(tmp_path / "run.ncu-rep"))
+
+
+def test_what_an_ncu_leaves_behind_is_ended(tmp_path, monkeypatch):
+    page, pipe = shlex.quote(str(CAPTURES / "ncu_raw_blank_units.csv")), tmp_path / "pipe"
+    os.mkfifo(pipe)
+    ncu = f"sleep 60 > {pipe} & cat {page}"
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu=ncu)
+    reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    begun = time.monotonic()
+    assert read_report(write(tmp_path / "run.ncu-rep")).kernels
+    os.set_blocking(reading, True)
+    assert os.read(reading, 1) == b""  # nobody holds the other end any more
+    assert time.monotonic() - begun < 30
+    os.close(reading)
+
+
+def test_a_module_of_the_current_folder_does_not_stand_in_for_one_of_pythons(
+    tmp_path, monkeypatch
+):
+    pytest.importorskip("ncu_report")
+    (tmp_path / "json.py").write_text("raise SystemExit('of the user')\n")
+    monkeypatch.chdir(tmp_path)
+    found = read_report(write(tmp_path / "run.ncu-rep"))
+    assert [one.kernel for one in found.kernels] == [name for name, _ in KERNELS]
+    assert found.warnings == ()
 
 
 def test_a_report_that_nothing_here_can_read_names_what_could(tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
 """What the metrics are called, and the load efficiency that follows from them."""
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from math import isfinite
 
 from gpuprune.profiler.digits import denoised
@@ -46,7 +46,7 @@ RANGED = frozenset({"gld_efficiency", *(f"{AVERAGE_BYTES}ld.{form}" for form in 
 
 # What a table shows beside the efficiency: the names to look for, and what makes them the unit.
 QUANTITIES: Mapping[str, tuple[tuple[str, float], ...]] = {
-    "sectors": ((_L1_LOAD_SECTORS, 1.0), ("gld_transactions", 1.0)),
+    "sectors": ((_L1_LOAD_SECTORS, 1.0), (f"{_SECTORS}ld.sum", 1.0), ("gld_transactions", 1.0)),
     "requests": (
         ("l1tex__t_requests_pipe_lsu_mem_global_op_ld.sum", 1.0),
         ("global_load_requests", 1.0),
@@ -147,8 +147,13 @@ def metric_name(section: str, label: str, unit: str) -> str:
 
 def quantity(metrics: Mapping[str, float], name: str) -> float | None:
     """Look up one of `QUANTITIES` under the name that the tool and the chip gave it."""
-    found = ((metrics.get(metric), factor) for metric, factor in QUANTITIES[name])
-    return next((value * factor for value, factor in found if value is not None), None)
+    stated = stated_as(metrics, name)
+    return None if stated is None else metrics[stated[0]] * stated[1]
+
+
+def stated_as(metrics: Container[str], name: str) -> tuple[str, float] | None:
+    """Find the metric that one of `QUANTITIES` is stated as, and what makes it the unit."""
+    return next((stated for stated in QUANTITIES[name] if stated[0] in metrics), None)
 
 
 def load_efficiency(metrics: Mapping[str, float]) -> float | None:

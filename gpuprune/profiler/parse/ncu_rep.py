@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpuprune.errors import GpupruneError
+from gpuprune.process import end_group
 from gpuprune.profiler.errors import diagnose, keep_words
 from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.lines import Lines
@@ -41,7 +42,7 @@ def read_package(path: Path, findings: Findings) -> bool:
         kernels = Path(folder, "kernels.jsonl")
         modules = os.pathsep.join(entry for entry in sys.path if entry)
         ended = _run(
-            [sys.executable, "-m", _DUMP, str(whole)],
+            [sys.executable, "-P", "-m", _DUMP, str(whole)],
             dict(os.environ) | {"PYTHONPATH": modules},
             kernels,
             Path(folder, "errors.txt"),
@@ -120,9 +121,7 @@ def _run(command: list[str], environment: Mapping[str, str], out: Path, log: Pat
                 hint=f"profile fewer launches (--launch-count), or {_INSTALL}",
             ) from late
         finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            end_group(process)
 
 
 def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:

@@ -40,11 +40,13 @@ def open_table(line: str, findings: Findings) -> Table | None:
     if not _HEADER.match(line):
         return None
     header = split_cells(line)
-    if {"Kernel", "Invocations", "Min", "Max", "Avg"} <= set(header):
-        return _Metrics(header, findings)
-    if {"Time", "Calls", "Avg", "Min", "Max", "Name"} <= set(header):
+    columns = set(header)
+    if {"Kernel", "Invocations", "Min", "Max", "Avg"} <= columns:
+        is_whole = "Device" in columns and columns & {"Metric Name", "Event Name"}
+        return _Metrics(header, findings) if is_whole else _Ignored()
+    if {"Time", "Calls", "Avg", "Min", "Max", "Name"} <= columns:
         return _Summary(header, findings)
-    if "Device" in header and {"Kernel", "Name"} & set(header):
+    if "Device" in columns and columns & {"Kernel", "Name"}:
         return _Launches(header, findings)
     return _Ignored()
 
@@ -57,7 +59,7 @@ class _Metrics:
         self._width = len(header)
         name = "Metric Name" if "Metric Name" in header else "Event Name"
         wanted = ("Device", "Kernel", "Invocations", name, "Min", "Max", "Avg")
-        self._at = [header.index(column) for column in wanted if column in header]
+        self._at = [header.index(column) for column in wanted]
 
     def take(self, line: str) -> bool:
         if not line.startswith('"'):
@@ -66,8 +68,6 @@ class _Metrics:
         if len(cells) != self._width:
             self._findings.warnings[NOT_WHOLE] += 1
             return True
-        if len(self._at) != 7:
-            return False
         device, kernel, invocations, name, *values = (cells[at] for at in self._at)
         times = counted(invocations)
         if times is None or not kernel or not name:
@@ -180,7 +180,7 @@ class _Launches:
 
 
 class _Ignored:
-    """A table without kernels, such as the trace of API calls."""
+    """A table without kernels, such as the trace of API calls, or whose figures have no names."""
 
     def take(self, line: str) -> bool:
         return line.startswith('"') or line[:1].isdecimal()

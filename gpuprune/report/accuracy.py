@@ -2,21 +2,20 @@
 
 from collections.abc import Sequence
 from statistics import mean, stdev
-from typing import Any
 
-from gpuprune import report
-from gpuprune.accuracy.records import Outcome, by_group
+from gpuprune.accuracy.records import Outcome, by_group, drops
+from gpuprune.report.layout import Format, Row, listing
 from gpuprune.units import format_percent
 
 _MISSED = 0.005  # of the rate; less comes from the short groups at the ends of rows
 
 
-def table(outcomes: Sequence[Outcome], output_format: report.Format) -> str:
+def accuracy_table(outcomes: Sequence[Outcome], output_format: Format) -> str:
     """Lay out a row a group size, the mean over the seeds and its spread."""
-    return report.listing([_row(own, outcomes) for own in by_group(outcomes)], output_format)
+    return listing([_row(own, outcomes) for own in by_group(outcomes)], output_format)
 
 
-def remarks(outcomes: Sequence[Outcome], held_out: int) -> list[str]:
+def accuracy_remarks(outcomes: Sequence[Outcome], held_out: int) -> list[str]:
     """Say how sure the figures are, and warn of classes that cannot be told any more."""
     lines = []
     if outcomes:
@@ -52,16 +51,14 @@ def rates_missed(outcomes: Sequence[Outcome]) -> list[str]:
     return lines
 
 
-def _row(own: Sequence[Outcome], everyone: Sequence[Outcome]) -> dict[str, Any]:
-    unpruned = {one.seed: one.accuracy for one in everyone if one.group is None}
-    drops = [unpruned[one.seed] - one.accuracy for one in own if one.seed in unpruned]
-    first = own[0]
+def _row(own: Sequence[Outcome], everyone: Sequence[Outcome]) -> Row:
+    first, lost = own[0], drops(own, everyone)
     return {
         "group": first.group if first.group is not None else "unpruned",
         "seeds": len(own),
         "accuracy": _percent([one.accuracy for one in own]),
         "test": _percent([one.test_accuracy for one in own if one.test_accuracy is not None]),
-        "lost": f"{100 * mean(drops):.2f}" if first.group and drops else None,
+        "lost": f"{100 * mean(lost):.2f}" if first.group and lost else None,
         "one_shot": _percent(
             [one.one_shot_accuracy for one in own if one.one_shot_accuracy is not None]
         ),
