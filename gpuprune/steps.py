@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 DEEPEST = 8  # weights of a step: as many fill the registers, and a longer group takes more steps
 CACHE_LINE = 64  # bytes
+# In one thread, where the others sleep: with less to do, starting them takes longer (measured).
+_FEW_FLOPS = 20e6
+_FEW_BYTES = 512 << 10
 _STEP_COST = 4  # of a step besides its multiplications and its sums, in vector operations
 
 
@@ -132,6 +135,14 @@ def aligned_zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
     buffer = np.zeros(size + CACHE_LINE, np.uint8)
     start = -buffer.ctypes.data % CACHE_LINE
     return buffer[start : start + size].view(dtype).reshape(shape)
+
+
+def team(threads: int, *, flops: float = 0.0, packed_bytes: int = 0) -> int:
+    """Choose how many of the threads at hand to start for operations, or for bytes to be packed.
+
+    One, where starting the others takes longer than they save.
+    """
+    return threads if flops > _FEW_FLOPS or packed_bytes > _FEW_BYTES else 1
 
 
 def share_out(work: NDArray[np.int64], workers: int) -> NDArray[np.int64]:

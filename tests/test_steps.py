@@ -15,6 +15,7 @@ from gpuprune.steps import (
     cut_batch,
     registers,
     share_out,
+    team,
 )
 
 AVX512 = Registers("AVX-512", 64, 32)
@@ -124,3 +125,17 @@ def test_aligned_arrays_begin_with_a_cache_line(dtype):
         assert array.dtype == dtype
         assert not array.any()
         assert size == 0 or array.ctypes.data % 64 == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "started"),
+    [
+        ({"flops": 1e6}, 1),
+        ({"flops": 1e8}, 4),
+        ({"packed_bytes": 1 << 16}, 1),
+        ({"packed_bytes": 1 << 24}, 4),
+    ],
+)
+def test_threads_are_started_where_there_is_enough_to_do(asked, started):
+    assert team(4, **asked) == started
+    assert team(1, **asked) == 1

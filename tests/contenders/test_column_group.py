@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpuprune import steps
 from gpuprune.backends import open_backend
 from gpuprune.contenders import column_group
 from gpuprune.errors import GpupruneError
@@ -84,7 +85,9 @@ def test_columns_beyond_16_bits_are_found(cpu):
     assert_right(problem, cpu)
 
 
-def test_threads_change_nothing_to_the_bit():
+def test_threads_change_nothing_to_the_bit(monkeypatch):
+    monkeypatch.setattr(steps, "_FEW_FLOPS", 0)
+    monkeypatch.setattr(steps, "_FEW_BYTES", 0)
     products = []
     for threads in (1, 2):
         try:
@@ -94,6 +97,7 @@ def test_threads_change_nothing_to_the_bit():
         problem = column_problem(backend, rows=130, cols=300, batch=50, group=8, rate=0.5)
         prepared = only(problem, backend)
         products += [prepared.multiply().copy(), prepared.multiply().copy()]
+        assert prepared.work.starts == (2 if threads == 2 else 0)
         backend.close()
     assert all((product == products[0]).all() for product in products)
 

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gpuprune import steps
 from gpuprune.backends import open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable, row_group
@@ -102,7 +103,9 @@ def test_columns_beyond_16_bits_are_found(cpu):
 
 
 @pytest.mark.parametrize(("rows", "group"), [(300, 8), (300, 1)])
-def test_threads_change_nothing_to_the_bit(rows, group):
+def test_threads_change_nothing_to_the_bit(rows, group, monkeypatch):
+    monkeypatch.setattr(steps, "_FEW_FLOPS", 0)
+    monkeypatch.setattr(steps, "_FEW_BYTES", 0)
     products = []
     for threads in (1, 2):
         try:
@@ -113,8 +116,22 @@ def test_threads_change_nothing_to_the_bit(rows, group):
         prepared = only(problem, backend)
         assert (prepared.multiply() == prepared.multiply()).all()
         products.append(prepared.multiply().copy())
+        assert prepared.work.starts == (2 if threads == 2 else 0)
         backend.close()
     assert (products[0] == products[1]).all()
+
+
+@pytest.mark.parametrize(("cols", "starts"), [(64, 0), (800, 1), (3000, 2)])
+def test_threads_are_started_only_for_what_they_make_faster(cols, starts):
+    try:
+        backend, _ = open_backend("cpu", 2)
+    except GpupruneError as error:  # a machine of one core
+        pytest.skip(str(error))
+    prepared = only(problem_of(backend, rows=600, cols=cols, batch=50, group=8, rate=0.5), backend)
+    backend.close()
+    assert prepared.work.starts == starts
+    assert prepared.variant.endswith(", one thread") == (starts == 0)
+    assert prepared.work.cores == (0.5 if starts == 0 else 1.0)
 
 
 @pytest.mark.parametrize(

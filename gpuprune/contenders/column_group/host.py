@@ -19,7 +19,7 @@ from gpuprune.contenders.column_group.strips import pack
 from gpuprune.operands import pack_narrow
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out, team
 from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
 
 _FEW_SUMS = 2  # vectors: with so few, each addition would wait for the one before
@@ -27,10 +27,11 @@ _FEW_SUMS = 2  # vectors: with so few, each addition would wait for the one befo
 
 def prepare(problem: Problem, backend: Backend) -> Prepared:
     """Pack the groups and make the buffers of the kernel."""
-    case, dtype, threads = problem.case, problem.weights.dtype, backend.threads or 1
+    case, dtype, most = problem.case, problem.weights.dtype, backend.threads or 1
     strips = pack(problem.weights, problem.mask, case.group)
     host = registers()
     step, slices = cut_batch(case.batch, strips.depth, dtype.itemsize, host)
+    threads = team(most, flops=2.0 * strips.values.size * case.batch)
     values = strips.values.reshape(-1)
     arrays = (strips.columns, values, strips.starts, strips.firsts, strips.lasts)
     packed = aligned_zeros((slices, case.cols * step.sizes.narrow), dtype)
@@ -38,7 +39,8 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(np.diff(strips.starts) + 1, slices), threads)
 
-    pack_activations = pack_narrow(step, problem.activations, packed, threads)
+    packers = team(most, packed_bytes=packed.nbytes)
+    pack_activations = pack_narrow(step, problem.activations, packed, packers)
     operands = (step, step.sizes, *arrays, packed)
     if threads == 1:
         multiply_packed = bind(_multiply, *operands, tiles[0], out, 0, int(shares[-1]))
@@ -61,9 +63,13 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     )
     return Prepared(
         multiply=multiply,
-        variant=f"gather, {host.name}",
+        variant=f"gather, {host.name}" + (", one thread" if threads < most else ""),
         bytes=size,
-        work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
+        work=Work(
+            phases=(packing, multiplying),
+            starts=(packers > 1) + (threads > 1),
+            cores=threads / most,
+        ),
     )
 
 

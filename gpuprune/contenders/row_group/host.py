@@ -30,7 +30,7 @@ from gpuprune.contenders.row_group.blocks import (
 from gpuprune.operands import pack_wide
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work
-from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out
+from gpuprune.steps import aligned_zeros, cut_batch, registers, share_out, team
 from gpuprune.vectors import PREFETCH_BYTES, add, copy, load, multiply_add, prefetch, store, zeros
 
 _GATHER_ROWS = 16  # rows that are written at once
@@ -42,9 +42,11 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
     """Pack the weights for the kernel that suits them."""
     blocks = Blocks.of(problem.case.cols, problem.case.group)
     kept = blocks.kept(problem.mask)
-    height = panel_height(problem.case.rows, backend.threads or 1)
+    weights = blocks.depth * np.count_nonzero(kept)
+    most = backend.threads or 1
+    threads = team(most, flops=2.0 * weights * problem.case.batch)
+    height = panel_height(problem.case.rows, threads)
     counts = count_by_panel(kept, height)
-    weights = blocks.depth * counts.sum(dtype=np.int64)
     if blocks.depth == 1 or weights < _FEW_WEIGHTS * np.count_nonzero(counts):
         rows = pack_rows(problem.weights, blocks, kept)
         kernel = _Kernel(
@@ -68,7 +70,7 @@ def prepare(problem: Problem, backend: Backend) -> Prepared:
             loads=int(np.count_nonzero(panels.counts)),
             keeps_sums=True,
         )
-    return _prepared(problem, blocks, kernel, backend.threads or 1)
+    return _prepared(problem, blocks, kernel, threads, most)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +87,10 @@ class _Kernel:
     keeps_sums: bool = False  # in cache, from where each entry reads and writes its row's
 
 
-def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -> Prepared:
-    """Make the buffers around a kernel."""
+def _prepared(
+    problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int, most: int
+) -> Prepared:
+    """Make the buffers around a kernel for `threads` of the `most` that there are."""
     case, dtype, host = problem.case, problem.weights.dtype, registers()
     step, slices = cut_batch(case.batch, blocks.depth, dtype.itemsize, host)
     packed = aligned_zeros((slices, blocks.count * step.sizes.wide), dtype)
@@ -94,7 +98,8 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     out = np.empty((case.rows, case.batch), dtype)
     shares = share_out(np.repeat(kernel.work + 1, slices), threads)
     edges = (blocks.firsts, blocks.lasts)
-    pack = pack_wide(step, problem.activations, *edges, packed, threads)
+    packers = team(most, packed_bytes=packed.nbytes)
+    pack = pack_wide(step, problem.activations, *edges, packed, packers)
     operands = (step, step.sizes, kernel.height, *kernel.arrays, packed)
     if threads == 1:
         multiply_packed = bind(kernel.alone, *operands, tiles[0], out, 0, int(shares[-1]))
@@ -118,9 +123,13 @@ def _prepared(problem: Problem, blocks: Blocks, kernel: _Kernel, threads: int) -
     )
     return Prepared(
         multiply=multiply,
-        variant=f"{kernel.name}, {host.name}",
+        variant=f"{kernel.name}, {host.name}" + (", one thread" if threads < most else ""),
         bytes=size,
-        work=Work(phases=(packing, multiplying), starts=2 if threads > 1 else 0),
+        work=Work(
+            phases=(packing, multiplying),
+            starts=(packers > 1) + (threads > 1),
+            cores=threads / most,
+        ),
     )
 
 
