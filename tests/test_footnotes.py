@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from gpuprune.report.footnotes import rates_not_reached, variants
-from tests.made_runs import made_results
+from gpuprune.report.summary import summary
+from tests.made_runs import made_results, made_run
 
 TABLE = {1: {0.5: 2.0, 0.9: 3.0}, 64: {0.5: 2.0, 0.9: 3.0}}
 
@@ -46,3 +47,9 @@ def test_the_share_furthest_from_its_rate_is_told_for_each_group_size():
     assert rates_not_reached(results_of(share=share)) == (
         "Share of the weights removed where it is furthest from the rate: g=64 0.9692 at 0.90."
     )
+
+
+def test_of_several_layers_the_one_that_missed_its_rates_is_named():
+    ragged = [replace(one, achieved_rate=0.97) for one in made_results(TABLE, rows=3)]
+    text = summary(made_run(), [*made_results(TABLE), *ragged])
+    assert "In 3x100x10 some group sizes remove another share of the weights" in text

@@ -71,11 +71,14 @@ def _evens(results: Sequence[Result], names: Sequence[str]) -> dict[str, list[_C
 def _at_paper_rate(results: Sequence[Result], names: Sequence[str]) -> list[_Column]:
     found = []
     for name in names:
+        shaky = analysis.unsteady(results, name, BASELINE)
         told = {
-            case.group: x for case, x in speedups(results, name).items() if case.rate == PAPER_RATE
+            case.group: f"{'~' if case in shaky else ''}{speedup:.2f}x"
+            for case, speedup in speedups(results, name).items()
+            if case.rate == PAPER_RATE
         }
         if told:
-            found.append((name, {group: f"{speedup:.2f}x" for group, speedup in told.items()}))
+            found.append((name, told))
     return found
 
 

@@ -72,9 +72,11 @@ def totals_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str
 def told(layers: Mapping[Case, Sequence[Result]]) -> str:
     """Say in a sentence what the totals come to at the told rate; empty without any time."""
     rate = _told_rate(layers)
-    both = _complete(_at(results, rate) for results in layers.values())
+    chosen = [_at(results, rate) for results in layers.values()]
+    both = _complete(chosen)
     if not both:
         return ""
+    noise = "~" if any(one.is_unsteady for one in chosen) else ""
     dense_s, best_s = (
         sum(times) for times in zip(*((d, min(d, s)) for d, s in both), strict=True)
     )
@@ -82,7 +84,7 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
     return (
         f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; each "
         f"{how}, or left dense where that is faster, "
-        f"{format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
+        f"{format_seconds(best_s)} ({noise}{dense_s / best_s:.2f}x)."
         + analysis.doubt(one for results in layers.values() for one in results)
     )
 

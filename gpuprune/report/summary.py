@@ -232,15 +232,16 @@ def _many_layers(layers: dict[Case, list[Result]], markdown: bool) -> str:
     headers = ["layer", "shape", "dense", *(f"g={group}" for group in groups), last]
     title = "Break-even rate of each group size, by the fastest sparse product"
     title += f" ({NOISE})" if any(top.is_unsteady for top in tops) else ""
-    missed = sum(bool(rates_not_reached(results)) for results in layers.values())
+    missed = [case for case, results in layers.items() if rates_not_reached(results)]
     told = f"\n\n{_missed_in(missed)}" if missed else ""
     return f"{title}\n\n{table(headers, rows, markdown, left=[0])}{told}"
 
 
-def _missed_in(count: int) -> str:
+def _missed_in(layers: Sequence[Case]) -> str:
+    more = f" and {format_count(len(layers) - 1, 'more layer')}" if len(layers) > 1 else ""
     return (
-        f"In {format_count(count, 'layer')} some group sizes remove another share of the weights "
-        "than the rate: achieved_rate in --format csv or json."
+        f"In {printable(layers[0].name)}{more} some group sizes remove another share of the "
+        "weights than the rate: achieved_rate in --format csv or json."
     )
 
 
