@@ -69,9 +69,11 @@ class Cluster:
         """Return what the first device reaches; each one is calibrated before it measures."""
         answer = self._first.actor.calibrate.remote(dtypes)
         until = time.monotonic() + self._deadline_s
-        while not ray.wait([answer], timeout=min(_POLL_S, self._deadline_s))[0]:
+        is_there = False
+        while not is_there:
+            is_there = bool(ray.wait([answer], timeout=min(_POLL_S, self._deadline_s))[0])
             self._watch.answers()
-            if time.monotonic() > until:
+            if time.monotonic() > until:  # also where it came late
                 raise GpupruneError(
                     f"the worker on {self._first.node} was not calibrated within the --deadline "
                     f"of {self._deadline_s:g} s",
