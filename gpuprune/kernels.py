@@ -55,7 +55,8 @@ class Gpu:
         options = ("-std=c++17", *(f"-D{key}={value}" for key, value in constants.items()))
         kernel = self.xp.RawModule(code=code, options=options).get_function(name)
         if shared_bytes > _SHARED_BY_DEFAULT:
-            kernel.max_dynamic_shared_size_bytes = shared_bytes
+            # Not just these: CuPy has a compiled kernel once, for launches of any size.
+            kernel.max_dynamic_shared_size_bytes = self.shared_bytes
 
         def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
             kernel(grid, block, arguments, shared_mem=shared_bytes)

@@ -46,6 +46,7 @@ class Machine:
         self.only = only
         self.defect = defect
         self.defects = 0  # planted
+        self.shared_limits = {}  # bytes, by kernel: CuPy, too, has each compiled kernel once
 
     def __getattr__(self, name):
         return getattr(np, name)
@@ -93,22 +94,31 @@ class _Module:
         flags += ["-Wno-unused-parameter", "-Wno-unknown-warning-option"]
         machine_object = _build((HERE / "machine.cpp").read_text(), ".o", "-c")
         library = _build(source, ".so", "-shared", *flags, last=["-xnone", machine_object])
+        self._path = library
         self.binary = ctypes.CDLL(str(library))
 
     def get_function(self, name):
-        return _Kernel(self._machine, self.binary, name)
+        return _Kernel(self._machine, self.binary, name, key=(self._path, name))
 
 
 class _Kernel:
-    def __init__(self, machine, library, name):
-        self.max_dynamic_shared_size_bytes = DEFAULT_SHARED_BYTES
+    def __init__(self, machine, library, name, key):
         self._machine = machine
         self._name = name
+        self._key = key
         self._run = getattr(library, f"run_{name}")
         self._run.restype = ctypes.c_char_p
         kinds = ctypes.create_string_buffer(256)
         getattr(library, f"describe_{name}")(kinds)
         self._kinds = re.findall("..", kinds.value.decode())
+
+    @property
+    def max_dynamic_shared_size_bytes(self):
+        return self._machine.shared_limits.get(self._key, DEFAULT_SHARED_BYTES)
+
+    @max_dynamic_shared_size_bytes.setter
+    def max_dynamic_shared_size_bytes(self, size):
+        self._machine.shared_limits[self._key] = size
 
     def __call__(self, grid, block, args, shared_mem=0):
         if shared_mem > self.max_dynamic_shared_size_bytes:

@@ -64,6 +64,17 @@ def test_products_are_right_on_gpus_of_any_size(orientation, dtype, multiprocess
         assert excess(FAKE, trial, multiply(FAKE, trial, device)) <= 1
 
 
+def test_a_kernel_serves_layers_that_want_different_shared_memory_by_turns():
+    device = gpu(shared_bytes=227 << 10)
+    layers = [
+        problem_of(FAKE, rows=70, cols=cols, batch=64, group=1, rate=0.5).problem
+        for cols in (600, 300)  # of which a block copies windows of 150 and of 75 KiB
+    ]
+    products = [DEVICES["row"].prepare(layer, device) for layer in layers]
+    for layer, product in zip(layers, products, strict=True):
+        assert excess(FAKE, layer, product.multiply()) <= 1
+
+
 @pytest.mark.parametrize(("orientation", "dtype"), ALL)
 def test_operands_may_lie_in_memory_as_they_like(orientation, dtype):
     for group in (1, 8):
