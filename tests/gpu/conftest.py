@@ -16,3 +16,13 @@ def gpu() -> Iterator[Backend]:
         pytest.skip(f"{why}: {why.hint}")
     yield backend
     backend.close()
+
+
+@pytest.fixture(autouse=True)
+def _device_that_still_works(gpu: Backend) -> Iterator[None]:
+    """End the session where a test has broken the device: every other one would fail for it."""
+    yield
+    try:
+        gpu.synchronize()
+    except Exception as error:
+        pytest.exit(f"the device does nothing any more: {error}", returncode=1)
