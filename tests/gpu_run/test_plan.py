@@ -22,7 +22,7 @@ NAMES = [
     "profile-column", "calibrate", "check", "accuracy",
 ]  # fmt: skip
 SANITIZERS = [name for name in NAMES if name.startswith("sanitize-")]
-KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\(\d+\)\s+)?(\w+)\(")
+KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(")
 SOURCES = sorted((ROOT / "gpuprune" / "contenders").rglob("*.cu"))
 
 
