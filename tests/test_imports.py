@@ -1,3 +1,4 @@
+import json
 import pkgutil
 import subprocess
 import sys
@@ -70,6 +71,19 @@ def test_what_needs_no_figure_needs_no_package_of_figures_and_pages(
     given = [sys.executable, "-c", WITHOUT, ",".join(NOT_FOR_TIMES), *command.split()]
     done = subprocess.run(given, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
+
+
+def test_where_numba_cannot_be_imported_info_says_so_and_goes_on_to_the_gpu():
+    given = [sys.executable, "-c", WITHOUT, "numba", "info", "--format", "json"]
+    done = subprocess.run(given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cpu, cuda = (
+        row["value"]
+        for row in map(json.loads, done.stdout.splitlines())
+        if row["kind"] == "device"
+    )
+    assert cpu.startswith("not here: Numba, which compiles the products of the CPU, is not there")
+    assert "umba" not in cuda
 
 
 def test_packing_for_a_gpu_imports_no_numba():
