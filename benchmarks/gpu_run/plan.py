@@ -24,10 +24,10 @@ _SANITIZER_FOUND = "77"  # an exit code that pytest does not have
 
 # Tests by what may break: an access beyond its memory ends a GPU's work for the whole process.
 _TESTS = (
-    ("backend", "the clock, the calibration, a whole sweep", 60,
+    ("backend", "the clock, the calibration, a whole sweep", 55,
      ("tests/gpu/test_backend.py", "tests/gpu/test_bench.py")),
-    ("row", "the kernels of row groups", 60, ("tests/gpu/test_group_kernels.py", "-k", "row")),
-    ("column", "the kernels of column groups", 70,
+    ("row", "the kernels of row groups", 75, ("tests/gpu/test_group_kernels.py", "-k", "row")),
+    ("column", "the kernels of column groups", 80,
      ("tests/gpu/test_group_kernels.py", "-k", "column")),
     ("contenders", "the products of everybody, and the cheats", 110,
      ("tests/gpu/test_contenders.py",)),
@@ -150,11 +150,11 @@ def _correctness(setting: _Setting) -> Iterator[Step]:
             lacks=setting.no_gpu,
         )
     # cuBLAS and cuSPARSE are not ours to check, and what they and CuPy ask of CUDA, they check.
-    # Without CuPy's pool, each array has an end that an access can go beyond.
-    for tool, cases, limit_s in (
-        ("memcheck", "right or may or beyond", 90),
-        ("racecheck", "right", 60),
-        ("synccheck", "right", 30),
+    for tool, limit_s, tests in (
+        # Without CuPy's pool, each array has an end that an access can go beyond.
+        ("memcheck", 85, ("-k", "right or may or beyond", "-p", "tests.gpu.unpooled")),
+        ("racecheck", 45, ("-k", "ragged")),
+        ("synccheck", 30, ("-k", "ragged")),
     ):
         sanitizer = str(setting.find("compute-sanitizer"))
         yield Step(
@@ -165,8 +165,7 @@ def _correctness(setting: _Setting) -> Iterator[Step]:
                     *(sanitizer, "--tool", tool, "--error-exitcode", _SANITIZER_FOUND),
                     *("--report-api-errors", "no"),
                     *("--kernel-name", "kns=multiply_", "--kernel-name", "kns=add_parts"),
-                    *_pytest("tests/gpu/test_group_kernels.py", "-k", cases),
-                    *("-p", "tests.gpu.unpooled", "--timeout", "0"),
+                    *_pytest("tests/gpu/test_group_kernels.py", *tests, "--timeout", "0"),
                 ),
             ),
             limit_s=limit_s,

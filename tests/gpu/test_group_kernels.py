@@ -51,7 +51,7 @@ def test_products_are_right_for_any_batch(gpu, device, orientation, batch):
         assert excess(gpu, trial, multiply(gpu, trial, device)) <= 1, trial.case
 
 
-@pytest.mark.parametrize("batch", [1, 50, 257])
+@pytest.mark.parametrize("batch", [50, 257])
 @pytest.mark.parametrize("group", [1, 2, 4, 8, 16, 32, 64])
 @pytest.mark.parametrize("orientation", DEVICES)
 def test_products_of_the_papers_layer_agree_with_float64(gpu, device, orientation, group, batch):

@@ -88,8 +88,8 @@ def test_the_tests_that_a_step_chooses_are_there(name):
         [sys.executable, "-m", "pytest", path, "-m", "gpu", "-k", chosen, "-q", "--collect-only"],
         cwd=ROOT, capture_output=True, text=True,
     )  # fmt: skip
-    for test in ("test_products_are_right_on_ragged_shapes", "test_products_are_right_for_any"):
-        assert test in listed.stdout
+    assert "test_products_are_right_on_ragged_shapes" in listed.stdout
+    assert "papers_layer" not in listed.stdout or name not in SANITIZERS  # it would take minutes
 
 
 def test_without_a_gpu_load_efficiency_is_predicted_and_what_needs_one_is_skipped():
