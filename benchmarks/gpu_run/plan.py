@@ -43,6 +43,7 @@ class _Size:
     shape: str
     rates: str
     few_rates: str
+    outer_rates: str  # of the few, what is profiled in a step of its own
     groups: str
     contenders: str
     gate: str  # the sweep that is repeated in fresh processes
@@ -53,6 +54,7 @@ _PAPER = _Size(
     shape="4096x4096x50",
     rates="0.8:0.98",
     few_rates="0.8,0.9,0.98",
+    outer_rates="0.8,0.98",
     groups="1,2,4,8,16,32,64",
     contenders="all",
     gate="--rates 0.9 --groups 1,8,32",
@@ -62,6 +64,7 @@ _SMALL = _Size(
     shape="64x96x8",
     rates="0.8,0.9",
     few_rates="0.9",
+    outer_rates="0.8",
     groups="1,8",
     contenders="csr,dense_tf32,row_group,column_group",  # the others import what takes seconds
     gate="--rates 0.9 --groups 8",
@@ -152,9 +155,9 @@ def _correctness(setting: _Setting) -> Iterator[Step]:
     # cuBLAS and cuSPARSE are not ours to check, and what they and CuPy ask of CUDA, they check.
     for tool, limit_s, tests in (
         # Without CuPy's pool, each array has an end that an access can go beyond.
-        ("memcheck", 85, ("-k", "right or may or beyond", "-p", "tests.gpu.unpooled")),
-        ("racecheck", 45, ("-k", "ragged")),
-        ("synccheck", 30, ("-k", "ragged")),
+        ("memcheck", 80, ("-k", "right or may or beyond", "-p", "tests.gpu.unpooled")),
+        ("racecheck", 40, ("-k", "ragged")),
+        ("synccheck", 40, ("-k", "ragged")),
     ):
         sanitizer = str(setting.find("compute-sanitizer"))
         yield Step(
@@ -178,8 +181,8 @@ def _clocks(setting: _Setting) -> Iterator[Step]:
     products = f"--device {setting.device} --shape {setting.size.shape}"
     for name, command, does, limit_s, lacks in (
         ("clock", "times", "bench's clock and CUDA graphs, of a few products", 45, None),
-        ("clock-ncu", "ncu", "ncu's durations of these", 80, setting.missing("ncu")),
-        ("clock-nvbench", "nvbench", "cuda-bench's cold times of these", 35,
+        ("clock-ncu", "ncu", "ncu's durations of these", 75, setting.missing("ncu")),
+        ("clock-nvbench", "nvbench", "cuda-bench's cold times of these", 30,
          setting.no_gpu or _no_cuda_bench()),
     ):  # fmt: skip
         arguments = f"{command} {name}.jsonl {products} {setting.budget(_BENCH_BUDGET_S)}"
@@ -234,20 +237,23 @@ def _sweeps(setting: _Setting) -> Iterator[Step]:
 
 
 def _profiles(setting: _Setting) -> Iterator[Step]:
-    """Measure load efficiency where there is a GPU, and predict it where there is none."""
+    """Measure load efficiency where there is a GPU, and predict it where there is none.
+
+    In several steps: what ncu has seen until its limit is lost.
+    """
     size = setting.size
-    sweep = f"--shape {size.shape} --rates {size.few_rates} --groups {size.groups}"
-    for orientation, limit_s, contenders in (
-        ("row", 130, "--contenders dense,csr,row_group"),
-        ("column", 60, "--contenders column_group"),  # dense and csr are those of rows
+    for name, orientation, rates, limit_s, contenders in (
+        ("profile-row", "row", "0.9", 60, "dense,csr,row_group"),
+        ("profile-row-rates", "row", size.outer_rates, 85, "dense,csr,row_group"),
+        ("profile-column", "column", size.few_rates, 75, "column_group"),
     ):
-        name = f"profile-{orientation}"
-        live = f"--device {setting.device} {contenders} --keep {name}.csv"
+        sweep = f"--shape {size.shape} --rates {rates} --groups {size.groups}"
+        live = f"--device {setting.device} --contenders {contenders} --keep {name}.csv"
         how = "--predict" if setting.no_gpu else live
         command = f"profile {how} {sweep} --orientation {orientation} --format json"
         yield Step(
             name=name,
-            does=f"load efficiency of {orientation} groups",
+            does=f"load efficiency of {orientation} groups at {rates}",
             commands=(_gpuprune(command),),
             limit_s=limit_s,
             files=(f"{name}.csv",),
@@ -265,7 +271,7 @@ def _gate(setting: _Setting) -> Iterator[Step]:
         name="calibrate",
         does="by how much the same code differs from itself",
         commands=(_gpuprune(f"calibrate --runs 3 {sweep} --format markdown"),),
-        limit_s=80,
+        limit_s=75,
     )
     yield Step(
         name="check",
@@ -274,7 +280,7 @@ def _gate(setting: _Setting) -> Iterator[Step]:
             _gpuprune(f"baseline record --output baseline.json {sweep}"),
             _gpuprune("check --baseline baseline.json --format markdown"),
         ),
-        limit_s=110,
+        limit_s=105,
         files=("baseline.json",),
     )
 
@@ -287,7 +293,7 @@ def _accuracy(setting: _Setting) -> Step:
         name="accuracy",
         does="the paper's network, trained, pruned and trained again, as far as time allows",
         commands=((*_gpuprune(command), *data),),
-        limit_s=60,
+        limit_s=50,
         files=("accuracy.jsonl", "accuracy.jsonl.checkpoint"),
         resumes=True,
         lacks=None if setting.data else _no_images(),

@@ -106,8 +106,8 @@ def test_minutes_are_shared_among_the_steps_that_can_be_made():
     assert code == 0
     assert stdout.splitlines() == [
         "clock            98 s  bench's clock and CUDA graphs, of a few products",
-        "clock-ncu       175 s  needs a GPU, and --device is fake",
-        "clock-nvbench    76 s  needs a GPU, and --device is fake",
+        "clock-ncu       164 s  needs a GPU, and --device is fake",
+        "clock-nvbench    65 s  needs a GPU, and --device is fake",
         "clock-table      22 s  bench's clock against the others, a row a product",
         "                2.0 min of what is not lacking",
     ]

@@ -19,7 +19,7 @@ NAMES = [
     "sanitize-memcheck", "sanitize-racecheck", "sanitize-synccheck", "clock", "clock-ncu",
     "clock-nvbench", "clock-table", "bench-row-cold", "bench-column-cold", "bench-row-warm",
     "bench-column-warm", "bench-row-float16", "bench-column-float16", "profile-row",
-    "profile-column", "calibrate", "check", "accuracy",
+    "profile-row-rates", "profile-column", "calibrate", "check", "accuracy",
 ]  # fmt: skip
 SANITIZERS = [name for name in NAMES if name.startswith("sanitize-")]
 KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(")
@@ -59,7 +59,8 @@ def test_where_a_tool_is_not_on_path_nor_installed_its_steps_say_so(tmp_path):
             f"there is no compute-sanitizer {where}",
         ),
         **dict.fromkeys(
-            ("clock-ncu", "profile-row", "profile-column"), f"there is no ncu {where}"
+            ("clock-ncu", "profile-row", "profile-row-rates", "profile-column"),
+            f"there is no ncu {where}",
         ),
         "clock-nvbench": "the package cuda-bench is not installed",
     }
