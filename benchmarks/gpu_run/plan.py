@@ -310,7 +310,7 @@ def _clock(arguments: str) -> tuple[str, ...]:
 
 def _pytest(*options: str) -> tuple[str, ...]:
     # What a newer package warns of is no reason to learn nothing.
-    common = ("-m", "gpu", "-W", "default", "-p", "no:cacheprovider")
+    common = ("-m", "gpu", "--require-gpu", "-W", "default", "-p", "no:cacheprovider")
     return (sys.executable, "-m", "pytest", *common, *options)
 
 
