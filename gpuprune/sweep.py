@@ -11,6 +11,7 @@ from typing import Any
 from gpuprune import timing
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
+from gpuprune.errors import GpupruneError
 from gpuprune.problem import (
     AFTER,
     BEFORE,
@@ -44,17 +45,18 @@ class Stopwatch:
 def warm_up(prepares: Mapping[str, Prepare], case: Case, backend: Backend) -> None:
     """Run every contender once on a small case like `case`, so that no later time has compilation.
 
-    What goes wrong here goes wrong again, and is reported, on the first real case.
+    What goes wrong here goes wrong again, and is reported, on the first real case. Raises
+    GpupruneError where it takes the device along: it would be another's fault there.
     """
     small = replace(case, rows=64, cols=64, rate=0.5, weights=None, as_is=False)
     for trial in make_trials([small], backend):
-        for prepare in prepares.values():
+        for name, prepare in prepares.items():
             try:
                 for prepared in prepare(trial.problem, backend):
                     prepared.multiply()
                 backend.synchronize()
-            except timing.FAILURES:
-                continue
+            except timing.FAILURES as failure:
+                _require_device(backend, name, small, failure)
 
 
 def run(
@@ -69,7 +71,8 @@ def run(
     """Measure case by case; yields the results of one case, dense first, as soon as it is done.
 
     `prepares` maps the name of each contender to its `prepare`, the dense baseline among them;
-    `load` gives the weights of a case where they do not lie in its file.
+    `load` gives the weights of a case where they do not lie in its file. Raises GpupruneError
+    where a contender takes the device along.
     """
     for trial in make_trials(cases, backend, load):
         with redirect_stdout(sys.stderr):  # stdout is for results, whatever a library prints
@@ -160,9 +163,25 @@ def _enter(
         trial.restore()
         entry.reject("skipped", str(why))
     except timing.FAILURES as error:
+        _require_device(backend, name, trial.case, error)
         trial.restore()
         entry.reject("failed", _told(error))
     return entry
+
+
+def _require_device(backend: Backend, who: str, case: Case, failure: BaseException) -> None:
+    """Raise GpupruneError where a failure was the last thing that the device did.
+
+    After an access beyond its memory, a GPU refuses everything that the process still asks of it.
+    """
+    try:
+        backend.synchronize()
+    except timing.FAILURES:
+        raise GpupruneError(
+            f"{who} broke the device at rate {case.rate:g} and group {case.group}: "
+            f"{_told(failure)}",
+            hint="go on without it: name the others with --contenders",
+        ) from failure
 
 
 def _prepare(prepare: Prepare, trial: Trial, backend: Backend) -> tuple[list[Prepared], float]:
@@ -197,6 +216,7 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     try:
         error, wrong = verify(entry.prepared, trial, backend, AFTER)
     except timing.FAILURES as failure:
+        _require_device(backend, entry.result.contender, trial.case, failure)
         trial.restore()
         entry.reject("failed", f"after timing: {_told(failure)}")
         return
@@ -247,12 +267,19 @@ def _time(
 ) -> bool:
     """Time everybody who is right; returns False where somebody changed the weights meanwhile."""
     works = {name: one.prepared for name, one in entries.items() if one.prepared is not None}
+    anyone = f"one of {', '.join(works)}"  # they take turns, and who fails may not be to blame
     watch = _Watch(entries, trial, backend)
     before = backend.neighbours()
     try:
         timings = timing.measure(works, backend, contract, watch.renew, watch.check)
     except _Tampered:
         return False
+    except timing.FAILURES as failure:
+        _require_device(backend, anyone, trial.case, failure)
+        raise
+    for taken in timings.values():
+        if isinstance(taken, BaseException):
+            _require_device(backend, anyone, trial.case, taken)
     if trial.restore():
         return False
     disturbance = before or backend.neighbours()

@@ -1,3 +1,4 @@
+import json
 import pkgutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import pytest
 
 import gpuprune
 from gpuprune.cli import cli
+from tests.accuracy.digits import idx_files
 
 HEAVY = ["altair", "cupy", "jinja2", "llvmlite", "markdown_it", "numba", "numpy", "ray", "rich"]
 HEAVY += ["scipy", "tabulate", "torch", "vl_convert"]
@@ -56,12 +58,32 @@ def test_help_imports_nothing_heavy(arguments):
         "info",
         "bench --device fake --quick --shape 8x8x2",
         "profile --predict --shape 64x64x8 --rates 0.9 --groups 8",
+        "accuracy --device cpu --data . --epochs 1 --retrain-epochs 1 --groups 8 "
+        "--output accuracy.jsonl",
     ],
 )
-def test_times_and_load_efficiency_need_no_package_of_figures_and_pages(command):
+def test_what_needs_no_figure_needs_no_package_of_figures_and_pages(
+    command, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PYTHONPATH", str(Path(gpuprune.__file__).parents[1]))
+    monkeypatch.chdir(tmp_path)
+    idx_files(tmp_path)
     given = [sys.executable, "-c", WITHOUT, ",".join(NOT_FOR_TIMES), *command.split()]
     done = subprocess.run(given, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("Error")) == (0, 0), done.stderr
+
+
+def test_where_numba_cannot_be_imported_info_says_so_and_goes_on_to_the_gpu():
+    given = [sys.executable, "-c", WITHOUT, "numba", "info", "--format", "json"]
+    done = subprocess.run(given, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    cpu, cuda = (
+        row["value"]
+        for row in map(json.loads, done.stdout.splitlines())
+        if row["kind"] == "device"
+    )
+    assert cpu.startswith("not here: Numba, which compiles the products of the CPU, is not there")
+    assert "umba" not in cuda
 
 
 def test_packing_for_a_gpu_imports_no_numba():

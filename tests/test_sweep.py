@@ -4,6 +4,7 @@ import time
 import weakref
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from gpuprune import contenders
 from gpuprune.backends import Sample
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable, Prepared
+from gpuprune.errors import GpupruneError
 from gpuprune.problem import AFTER, Problem
 from gpuprune.records import Case, Contract
 from gpuprune.sweep import Stopwatch, run, warm_up
@@ -44,6 +46,61 @@ def test_a_cheat_is_wrong_and_has_no_time(fake, cheat):
     # Whoever comes after it is measured as if it had not been there.
     assert found["honest"].status == "ok"
     assert found["dense"].status == "ok"
+
+
+class BreakableBackend(FakeBackend):
+    """A device that does nothing any more once a contender has read beyond its memory."""
+
+    broken = False
+
+    def use(self):
+        if self.broken:
+            raise RuntimeError("an illegal memory access was encountered")
+
+    def synchronize(self):
+        self.use()
+
+    def numpy(self, values):
+        self.use()
+        return super().numpy(values)
+
+    def sample(self, work, **options):
+        self.use()
+        return super().sample(work, **options)
+
+
+@pytest.mark.parametrize(
+    ("good_calls", "who"),
+    [(0, "breaks"), (1, "one of dense, breaks"), (2, "one of dense, breaks"), (5, "breaks")],
+    ids=["first check", "warm-up of the timing", "timed", "last check"],
+)
+def test_who_breaks_the_device_is_named_and_ends_the_run(good_calls, who):
+    backend = BreakableBackend()
+    with pytest.raises(GpupruneError) as why:
+        measure(backend, breaks=partial(breaking, backend, good_calls))
+    assert str(why.value) == (
+        f"{who} broke the device at rate 0.8 and group 1: RuntimeError: an illegal memory access "
+        "was encountered"
+    )
+    assert why.value.hint == "go on without it: name the others with --contenders"
+
+
+def test_who_breaks_the_device_before_the_first_case_is_named():
+    backend = BreakableBackend()
+    prepares = {"dense": DENSE, "breaks": partial(breaking, backend, 0), "honest": honest}
+    with pytest.raises(GpupruneError, match=r"^breaks broke the device at rate 0\.5 and group 1:"):
+        warm_up(prepares, CASE, backend)
+
+
+def breaking(backend, good_calls, problem, _):
+    """Multiply rightly so many times, and then read beyond the memory."""
+    calls = iter(range(good_calls))
+
+    def multiply():
+        backend.broken = next(calls, None) is None
+        return problem.weights @ problem.activations
+
+    return [Prepared(multiply=multiply)]
 
 
 @pytest.mark.parametrize("cheat", CALL_CHEATS, ids=lambda cheat: cheat.__name__)

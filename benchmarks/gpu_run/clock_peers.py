@@ -31,7 +31,7 @@ _CENTRES = (f"{_COLD}median", f"{_COLD}mean")
 _SAMPLES = "nv/cold/sample_size"
 
 
-def by_ncu(compared: Sequence[Case], device: str) -> list[Time]:
+def by_ncu(compared: Sequence[Case], device: str) -> Iterator[Time]:
     """Run the products under ncu, with the caches as they are and with flushed ones.
 
     Raises GpupruneError where there is no ncu, or it cannot profile.
@@ -46,7 +46,7 @@ def by_ncu(compared: Sequence[Case], device: str) -> list[Time]:
             f"ncu knows no GPU of compute capability {capability}",
             hint="compare with a CUDA graph and with cuda-bench",
         )
-    return list(durations(compared, device, profiler))
+    return durations(compared, device, profiler)
 
 
 def durations(compared: Sequence[Case], device: str, profiler: Profiler) -> Iterator[Time]:

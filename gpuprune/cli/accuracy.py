@@ -71,7 +71,7 @@ def accuracy(
     """
     from contextlib import closing
 
-    from gpuprune import execution, plots
+    from gpuprune import execution
     from gpuprune.accuracy import experiment
     from gpuprune.accuracy.settings import FEW_IMAGES, Settings
     from gpuprune.backends import open_backend
@@ -86,6 +86,8 @@ def accuracy(
         chosen["groups"] = parse_groups(groups)
     settings = Settings(**chosen)
     if figure:
+        from gpuprune import plots  # where no figure is asked for, its packages may be missing
+
         plots.check(figure)
         if figure == output:
             raise GpupruneError(

@@ -45,7 +45,7 @@ def tradeoff(
     Both runs must have the same pruning rate and orientation. Of several layers the speedup is
     that of all of them together. Exits 1 where nothing meets the demand.
     """
-    from gpuprune import plots, report, session
+    from gpuprune import report, session
     from gpuprune.accuracy import experiment
     from gpuprune.cli import console
     from gpuprune.errors import GpupruneError
@@ -53,6 +53,8 @@ def tradeoff(
 
     demand = _demand(min_accuracy, max_drop, min_speedup)
     if figure:
+        from gpuprune import plots  # where no figure is asked for, its packages may be missing
+
         plots.check(figure)
         if figure in (bench, accuracy):
             raise GpupruneError(f"{figure} is an input, too", hint="give the figure another name")

@@ -64,7 +64,7 @@ inline unsigned short rounded(float value) {
         std::memcpy(&bits, &value, sizeof bits);
         half_bits = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
     } else {
-        const _Float16 half = value;
+        const auto half = static_cast<_Float16>(value);
         std::memcpy(&half_bits, &half, sizeof half_bits);
     }
     return half_bits;

@@ -23,6 +23,11 @@ PATTERNS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def calibration(gpu):
+    return gpu.calibrate(("float32",))
+
+
 def check(gpu, problem, prepared):
     """Multiply two draws; the product must be right, and its work on our stream."""
     for draw in (BEFORE, AFTER):
@@ -177,10 +182,9 @@ def honest(problem, backend):
     [*CHEATS, on_the_default_stream, on_a_stream_of_its_own],
     ids=lambda cheat: cheat.__name__,
 )
-def test_a_cheat_is_wrong_and_has_no_time(gpu, cheat):
+def test_a_cheat_is_wrong_and_has_no_time(gpu, calibration, cheat):
     case = Case(rows=256, cols=512, batch=50, rate=0.8, group=1)
     prepares = {"dense": contenders.load("dense"), "cheat": cheat, "honest": honest}
-    calibration = gpu.calibrate(("float32",))
     (results,) = run([case], prepares, gpu, Contract(samples=3), calibration, Stopwatch())
     found = {result.contender: result for result in results}
     assert found["cheat"].status == "wrong", found["cheat"].reason

@@ -28,12 +28,12 @@ def statuses(folder):
 
 
 def test_a_sweep_on_the_fake_device_is_kept_and_goes_on_where_it_ended(tmp_path):
-    arguments = ("--device", "fake", "--output", tmp_path, "--only", "bench-row-cold", "tests")
+    arguments = ("--device", "fake", "--output", tmp_path, "--only", "bench-row-cold", "tests-row")
     code, stdout, stderr = gpu_run(*arguments)
     assert code == 0, stderr
-    assert statuses(tmp_path) == {"bench-row-cold": "done", "tests": "skipped"}
+    assert statuses(tmp_path) == {"bench-row-cold": "done", "tests-row": "skipped"}
     assert (tmp_path / "summary.md").read_text() == stdout
-    assert "| tests | skipped: needs a GPU, and --device is fake |" in stdout
+    assert "| tests-row | skipped: needs a GPU, and --device is fake |" in stdout
     assert "| check | not run |" in stdout
     lines = (tmp_path / "bench-row-cold.jsonl").read_text().splitlines()
     assert json.loads(lines[-1])["record"] == "end"
@@ -106,8 +106,8 @@ def test_minutes_are_shared_among_the_steps_that_can_be_made():
     assert code == 0
     assert stdout.splitlines() == [
         "clock            98 s  bench's clock and CUDA graphs, of a few products",
-        "clock-ncu       218 s  needs a GPU, and --device is fake",
-        "clock-nvbench   131 s  needs a GPU, and --device is fake",
+        "clock-ncu       164 s  needs a GPU, and --device is fake",
+        "clock-nvbench    65 s  needs a GPU, and --device is fake",
         "clock-table      22 s  bench's clock against the others, a row a product",
         "                2.0 min of what is not lacking",
     ]

@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,15 @@ from gpuprune.errors import GpupruneError
 from gpuprune.profiler.tools import find_tool
 
 NAMES = [
-    "info", "tests", "sanitize-memcheck", "sanitize-racecheck", "sanitize-synccheck", "clock",
-    "clock-ncu", "clock-nvbench", "clock-table", "bench-row-cold", "bench-column-cold",
-    "bench-row-warm", "bench-column-warm", "bench-row-float16", "bench-column-float16",
-    "profile-row", "profile-column", "calibrate", "check", "accuracy",
+    "info", "tests-backend", "tests-row", "tests-column", "tests-contenders",
+    "sanitize-memcheck", "sanitize-racecheck", "sanitize-synccheck", "clock", "clock-ncu",
+    "clock-nvbench", "clock-table", "bench-row-cold", "bench-column-cold", "bench-row-warm",
+    "bench-column-warm", "bench-row-float16", "bench-column-float16", "profile-row",
+    "profile-row-rates", "profile-column", "calibrate", "check", "accuracy",
 ]  # fmt: skip
+SANITIZERS = [name for name in NAMES if name.startswith("sanitize-")]
+KERNEL = re.compile(r"__global__ void (?:__launch_bounds__\([^)]*\)\s+)?(\w+)\(")
+SOURCES = sorted((ROOT / "gpuprune" / "contenders").rglob("*.cu"))
 
 
 def found(tool):
@@ -43,7 +49,9 @@ def test_the_calls_that_the_document_shows_hold_every_step_within_ten_minutes():
 
 
 def test_where_a_tool_is_not_on_path_nor_installed_its_steps_say_so(tmp_path):
-    steps = by_name(find=lambda tool: find_tool(tool, {"PATH": str(tmp_path)}, tmp_path))
+    steps = by_name(
+        data=tmp_path, find=lambda tool: find_tool(tool, {"PATH": str(tmp_path)}, tmp_path)
+    )
     where = "on PATH, in CUDA_HOME, or where CUDA is usually installed"
     assert {name: step.lacks for name, step in steps.items() if step.lacks} == {
         **dict.fromkeys(
@@ -51,25 +59,45 @@ def test_where_a_tool_is_not_on_path_nor_installed_its_steps_say_so(tmp_path):
             f"there is no compute-sanitizer {where}",
         ),
         **dict.fromkeys(
-            ("clock-ncu", "profile-row", "profile-column"), f"there is no ncu {where}"
+            ("clock-ncu", "profile-row", "profile-row-rates", "profile-column"),
+            f"there is no ncu {where}",
         ),
         "clock-nvbench": "the package cuda-bench is not installed",
     }
 
 
-def test_a_sanitizer_watches_the_tests_that_compare_products():
+def test_a_sanitizer_watches_the_kernels_of_ours_in_the_tests_that_compare_products():
     command = by_name(find=found)["sanitize-racecheck"].commands[0]
     assert command[:5] == (
         "/opt/nvidia/compute-sanitizer", "--tool", "racecheck", "--error-exitcode", "77"
     )  # fmt: skip
-    assert command[command.index("-k") + 1] == "right and (row or column)"
+    watched = [word for word in command if word.startswith("kns=")]
+    kernels = KERNEL.findall("".join(path.read_text() for path in SOURCES))
+    assert len(kernels) == 5
+    for name in kernels:
+        assert any(one.removeprefix("kns=") in name for one in watched), name
+    chosen = [word for word in command if word.startswith("tests/")]
+    assert [(ROOT / path).is_file() for path in chosen] == [True]
+
+
+@pytest.mark.parametrize("name", ["tests-row", "tests-column", *SANITIZERS])
+def test_the_tests_that_a_step_chooses_are_there(name):
+    words = by_name(find=found)[name].commands[0]
+    (path,) = (word for word in words if word.startswith("tests/"))
+    chosen = words[words.index("-k") + 1]
+    listed = subprocess.run(
+        [sys.executable, "-m", "pytest", path, "-m", "gpu", "-k", chosen, "-q", "--collect-only"],
+        cwd=ROOT, capture_output=True, text=True,
+    )  # fmt: skip
+    assert "test_products_are_right_on_ragged_shapes" in listed.stdout
+    assert "papers_layer" not in listed.stdout or name not in SANITIZERS  # it would take minutes
 
 
 def test_without_a_gpu_load_efficiency_is_predicted_and_what_needs_one_is_skipped():
     steps = by_name("cpu", find=found)
     assert "--predict" in steps["profile-row"].commands[0]
-    assert steps["tests"].lacks == "needs a GPU, and --device is cpu"
-    assert steps["clock-nvbench"].lacks == steps["clock-ncu"].lacks == steps["tests"].lacks
+    assert steps["tests-row"].lacks == "needs a GPU, and --device is cpu"
+    assert steps["clock-nvbench"].lacks == steps["clock-ncu"].lacks == steps["tests-row"].lacks
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -87,7 +115,7 @@ def test_every_command_has_options_that_gpuprune_knows(device):
 
 def test_limits_and_budgets_follow_the_minutes():
     whole, half = (by_name(scale=scale)["bench-row-cold"] for scale in (1.0, 0.5))
-    assert (whole.limit_s, half.limit_s) == (120, 60)
+    assert (whole.limit_s, half.limit_s) == (140, 70)
     assert "--budget 0.50" in " ".join(whole.commands[0])
     assert "--budget 0.25" in " ".join(half.commands[0])
 

@@ -170,7 +170,7 @@ def test_only_a_regular_file_is_opened(name: str, message: str, hint: str, tmp_p
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("a\0b.npy", "cannot read 'a\\x00b.npy': embedded null byte"),
+        ("a\0b.npy", "cannot read 'a\\x00b.npy': "),  # how it goes on depends on Python
         ("x" * 300 + ".npy", "cannot read '" + "x" * 150 + "..." + "x" * 146 + ".npy': File name"),
         ("\x1b[31m.npy", "'\\x1b[31m.npy' does not exist"),
         ("a\udcff.npy", "'a\\udcff.npy' does not exist"),

@@ -125,6 +125,7 @@ def test_a_sparse_npz_stays_sparse_and_loses_its_zeros(
         assert {info.compress_type for info in archive.infolist()} == {8 if compressed else 0}
 
 
+@pytest.mark.filterwarnings("ignore:The default value for `spmatrix`")  # of SciPy's mmread
 def test_matrix_market_coordinates_stay_coordinates(tmp_path: Path) -> None:
     path, target = tmp_path / "in.mtx", tmp_path / "out.mtx"
     path.write_text(f"{MTX}2 3 4\n1 1 7\n1 2 0.1\n2 1 9\n2 3 1e-300\n")

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gpuprune.backends import Unavailable
 from gpuprune.errors import GpupruneError
 
 # What Numba raises for settings; a value that it cannot read is a warning of its own.
@@ -17,7 +18,8 @@ _TRACEBACK = "The parse failed"  # what such a warning goes on with
 def start_numba() -> int:
     """Import Numba, all that is compiled for the CPU, and start its threads; returns how many.
 
-    Raises GpupruneError that names the variable, where one of Numba's is set to what it refuses.
+    Raises GpupruneError that names the variable, where one of Numba's is set to what it refuses,
+    and Unavailable where it cannot be imported, as beside a NumPy that is newer than it knows.
     """
     with _explained():
         import numba
@@ -41,7 +43,12 @@ def _explained() -> Iterator[None]:
             yield
         except _REFUSALS as error:
             if not (settings := _settings(reason := " ".join(str(error).split()))):
-                raise
+                if not isinstance(error, ImportError):
+                    raise
+                raise Unavailable(
+                    f"Numba, which compiles the products of the CPU, is not there: {reason}",
+                    hint="pip install --upgrade numba, or take --device cuda",
+                ) from error
             told = reason.partition(_TRACEBACK)[0].rstrip(" .")
             listed = " ".join(f"{name}={value}" for name, value in settings.items())
             raise GpupruneError(
