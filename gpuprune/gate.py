@@ -1,7 +1,8 @@
 """A candidate's runs held against a base's: what is comparable, judged, and confirmed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gpuprune.fresh import Measured
 from gpuprune.regression import MeasurementFailed
@@ -12,6 +13,7 @@ from gpuprune.regression.comparability import (
     require_same_patterns,
     suspects,
 )
+from gpuprune.regression.efficiency import judge_efficiency
 from gpuprune.regression.rule import Terms, floor_of, judge, told_first
 from gpuprune.regression.verdict import Verdict
 
@@ -77,6 +79,19 @@ def without_times(baseline: Baseline) -> Comparison:
         verdicts=[],
         suspects=[],
     )
+
+
+def with_profile(
+    comparison: Comparison,
+    baseline: Baseline,
+    rows: Sequence[Mapping[str, Any]] | None,
+    most_points: float,
+) -> Comparison:
+    """Add the verdicts on load efficiencies, if there are any to judge."""
+    if rows is None:
+        return comparison
+    found = judge_efficiency(baseline.profile, rows, most_points)
+    return replace(comparison, verdicts=[*comparison.verdicts, *found])
 
 
 def confirm(first: Comparison, again: Comparison) -> Comparison:

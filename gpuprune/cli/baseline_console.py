@@ -10,7 +10,7 @@ import click
 
 from gpuprune import fresh, gate, report, verdicts
 from gpuprune.cli import terminal
-from gpuprune.cli.gate_console import loaded, with_profile
+from gpuprune.cli.gate_console import loaded
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.fresh import HEAD, Measured, Say
@@ -63,7 +63,7 @@ def update(
     newer = replace(baseline_of(found, profile=rows, disturbed_too=force), accepted=older.accepted)
     keeping.require_all_runs(newer, older)
     comparison = gate.against_baseline(older, found)
-    comparison = with_profile(comparison, older, rows if profile else None, most_points)
+    comparison = gate.with_profile(comparison, older, rows if profile else None, most_points)
     terminal.show(verdicts.summary(comparison))
     if held := sum(one.may_be_slower for one in comparison.verdicts):
         if reason is None:

@@ -4,7 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gpuprune.fresh import HEAD, Measured, Say, Side
 from gpuprune.gate import Comparison
 from gpuprune.regression import Incomparable, MeasurementFailed
 from gpuprune.regression.baseline import Baseline
-from gpuprune.regression.efficiency import judge_efficiency, read_profile
+from gpuprune.regression.efficiency import read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.storage import require_replaceable, write_whole
 from gpuprune.units import format_count
@@ -124,19 +124,6 @@ def read_figures(
     figures = format_count(len(baseline.profile), "load efficiency", "load efficiencies")
     say(f"Warning: the baseline keeps {figures}; without --profile FILE nobody judges them.")
     return [] if strict else None
-
-
-def with_profile(
-    comparison: Comparison,
-    baseline: Baseline,
-    rows: Sequence[Mapping[str, Any]] | None,
-    most_points: float,
-) -> Comparison:
-    """Add the verdicts on load efficiencies, if there are any to judge."""
-    if rows is None:
-        return comparison
-    found = judge_efficiency(baseline.profile, rows, most_points)
-    return replace(comparison, verdicts=[*comparison.verdicts, *found])
 
 
 def show(
