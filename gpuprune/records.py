@@ -16,7 +16,7 @@ StoppedBy = Literal["samples", "precision", "budget"]
 
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
 NAMELESS = "''"  # for people, a tensor that has an empty name
-ITEM_BYTES: dict[Dtype, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
