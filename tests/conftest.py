@@ -2,7 +2,9 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -28,6 +30,24 @@ def run() -> Callable[..., Result]:
         return CliRunner().invoke(cli, [str(argument) for argument in arguments], env=env)
 
     return invoke
+
+
+@pytest.fixture
+def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[Any]]]:
+    """Interrupt this when a program has started and nobody holds it yet; list such programs."""
+    started: list[subprocess.Popen[Any]] = []
+
+    class Interrupted(subprocess.Popen[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
