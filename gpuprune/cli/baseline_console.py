@@ -14,7 +14,7 @@ from gpuprune.cli.gate_console import loaded
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.fresh import HEAD, Measured, Say
-from gpuprune.records import Result
+from gpuprune.records import Result, layer_name
 from gpuprune.regression import keeping
 from gpuprune.regression.arm import Cell
 from gpuprune.regression.baseline import Baseline, baseline_of
@@ -170,7 +170,7 @@ def _cell_table(rows: Sequence[Mapping[str, Any]], markdown: bool) -> str:
     if any(row["weights"] for row in rows):
         headers.insert(0, "layer")
         cells = [
-            [report.printable(row["weights"] or "-"), *cell]
+            [report.printable(layer_name(row["weights"], "-")), *cell]
             for row, cell in zip(rows, cells, strict=True)
         ]
     left = [headers.index(name) for name in ("layer", "contender") if name in headers]
