@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from gpuprune import analysis, plots, report
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Bench, Evidence, name_settings
+from gpuprune.evidence import Bench, Evidence, name_layers
 from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
@@ -148,7 +148,7 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
                 "load_efficiency": f"{one.percent:.1f} %",
             }
             for names, one in zip(
-                name_settings(evidence.efficiencies), evidence.efficiencies, strict=True
+                name_layers(evidence.efficiencies), evidence.efficiencies, strict=True
             )
         ]
         yield "Load efficiency", _html(report.listing(rows, "markdown"))
