@@ -1,6 +1,6 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
@@ -150,21 +150,33 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The first line of a run file: what was asked, where, and how it was timed."""
+class Header:
+    """The first line of any run file: what was asked, and where."""
 
     version: str
     started: str  # ISO 8601, with the offset
     arguments: tuple[str, ...]
     configuration: dict[str, Any]
     environment: dict[str, Any]
-    contract: Contract
-    calibration: Calibration
-    schema: int = field(default=SCHEMA)
+    schema: int = SCHEMA
 
     def to_record(self) -> dict[str, Any]:
         """Flatten into the first line of a run file."""
         return {"record": "run", "schema": self.schema, **asdict(self)}
+
+    @classmethod
+    def from_record(cls, line: dict[str, Any]) -> Self:
+        """Read the first line of a run file; raises KeyError or TypeError where it is none."""
+        values = {f.name: line[f.name] for f in fields(cls)}
+        return cls(**{**values, "arguments": tuple(values["arguments"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Header):
+    """The first line of a run of `bench`, which also says how it was timed."""
+
+    contract: Contract
+    calibration: Calibration
 
     @classmethod
     def from_record(cls, line: dict[str, Any]) -> Self:
