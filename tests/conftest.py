@@ -12,8 +12,10 @@ from click.testing import CliRunner, Result
 from gpuprune.backends import Backend, open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli
-from gpuprune.problem import Trial, make_trials
+from gpuprune.contenders import Prepared
+from gpuprune.problem import AFTER, BEFORE, Trial, make_trials
 from gpuprune.records import Case
+from gpuprune.verification import TOLERANCE
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -67,6 +69,22 @@ def problem_of(backend: Backend, **changes: object) -> Trial:
     values = {"rows": 24, "cols": 40, "batch": 5, "rate": 0.8, "group": 4} | changes
     (trial,) = make_trials([Case(**values)], backend)
     return trial
+
+
+def assert_right(backend: Backend, trial: Trial, prepared: Prepared) -> None:
+    """Products of both draws of the activations are as near to float64's as they have to be."""
+    case = trial.case
+    for draw in (BEFORE, AFTER):
+        trial.renew(draw)
+        product = backend.numpy(prepared.multiply())
+        assert product.shape == (case.rows, case.batch)
+        error = trial.error(product, draw)
+        assert error <= TOLERANCE[prepared.precision or case.dtype], (
+            case,
+            prepared.variant,
+            error,
+        )
+    assert not trial.restore()
 
 
 def json_rows(result: Result) -> list[dict[str, object]]:
