@@ -123,12 +123,7 @@ def _compare(
     paired: bool,
 ) -> Comparison:
     candidate = Arm.of([results for _, results in runs])
-    if not candidate.timed():
-        reasons = dict.fromkeys(candidate.faults.values())
-        raise MeasurementFailed(
-            f"no cell was timed: {'; '.join(reasons) or 'the runs are empty'}",
-            hint="see what `gpuprune bench` says with the same options",
-        )
+    candidate.require_times()
     _require_some_peace(base, candidate)
     require_same_patterns(base, candidate)
     terms = Terms(

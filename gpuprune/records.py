@@ -1,6 +1,6 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
@@ -186,6 +186,11 @@ class Run(Header):
         values["contract"] = Contract(**values["contract"])
         values["calibration"] = Calibration(**values["calibration"])
         return cls(**values)
+
+
+def layer_of(case: Case) -> Case:
+    """Return what the cases of one table share: the case without rate and group."""
+    return replace(case, rate=0.0, group=1)
 
 
 def layer_name(weights: str | None, shape: str) -> str:

@@ -121,7 +121,7 @@ def _measured(
 
 
 def _write(path: Path, baseline: Baseline, say: Say) -> None:
-    keeping.require_times(baseline)
+    baseline.arm.require_times()
     baseline.save(path)
     cells, runs = len(baseline.arm.timed()), baseline.arm.runs
     say(f"{path} holds {format_count(cells, 'cell')} of {format_count(runs, 'run')}.")

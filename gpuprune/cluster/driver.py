@@ -10,7 +10,6 @@ from typing import Any
 import ray
 
 from gpuprune import weights
-from gpuprune.analysis import layer_of
 from gpuprune.cluster.backlog import Backlog
 from gpuprune.cluster.connecting import connect, head_and_own_node
 from gpuprune.cluster.fingerprint import fingerprint
@@ -20,7 +19,7 @@ from gpuprune.cluster.worker import Facts, Measured, Refusal
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Work
 from gpuprune.problem import load_weights
-from gpuprune.records import Calibration, Case, Result
+from gpuprune.records import Calibration, Case, Result, layer_of
 from gpuprune.sweep import Stopwatch
 
 _POLL_S = 0.5

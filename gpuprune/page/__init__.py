@@ -16,6 +16,7 @@ from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
 from gpuprune.report import Row
 from gpuprune.storage import write_whole
+from gpuprune.units import format_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +130,8 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
             {
                 "group": "unpruned" if one.group is None else one.group,
                 "seed": one.seed,
-                "accuracy": f"{100 * one.accuracy:.2f} %",
-                "removed": f"{100 * one.achieved_rate:.1f} %",
+                "accuracy": format_percent(one.accuracy, 2),
+                "removed": format_percent(one.achieved_rate),
                 "retrained": one.retrain_epochs,
                 "dead_classes": one.dead_classes,
             }
