@@ -21,6 +21,7 @@ from gpuprune.execution import Work
 from gpuprune.problem import load_weights
 from gpuprune.records import Calibration, Case, Result, layer_of
 from gpuprune.sweep import Stopwatch
+from gpuprune.units import format_count
 
 _POLL_S = 0.5
 _PATIENCE_S = 120.0  # without any device: longer than a node needs that comes back
@@ -248,7 +249,7 @@ class Cluster:
 
 def _unmeasured(failed: dict[Case, str]) -> GpupruneError:
     (case, reason), *more = failed.items()
-    also = f", and so were {len(more)} more cases" if more else ""
+    also = f" ({format_count(len(more), 'more case')} likewise)" if more else ""
     return GpupruneError(
         f"rate {case.rate:g}, group {case.group} of {case.shape} was "
         f"tried {_ATTEMPTS} times in vain: {reason}{also}",
