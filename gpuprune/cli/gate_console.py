@@ -3,7 +3,7 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from math import inf
 from pathlib import Path
@@ -185,9 +185,9 @@ def require_junit(path: Path | None) -> None:
         require_replaceable(path, verdicts.JUNIT_BEGINNING, "JUnit file")
 
 
-def _confirmed(measure: Any, say: Say) -> Comparison:
+def _confirmed(measure: Callable[[int], Comparison], say: Say) -> Comparison:
     """Measure, and where something is slow measure once more."""
-    first: Comparison = measure(0)
+    first = measure(0)
     if not first.is_slow:
         return first
     slow = sum(one.verdict == "SLOW" for one in first.verdicts)
