@@ -1,14 +1,14 @@
 """What results mean: speedups, break-even rates, and the advice that follows."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, floor, log10
 from typing import TypeVar
 
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
-from gpuprune.records import Case, Result
+from gpuprune.records import Case, Result, layer_of
 from gpuprune.stats import quartiles, relative_spread
 from gpuprune.units import format_crossing, format_rate, format_seconds
 
@@ -42,11 +42,6 @@ class Fastest:
     speedup: float
     is_unsteady: bool = False  # and so are all others
     is_beaten: bool = False  # by one that is unsteady
-
-
-def layer_of(case: Case) -> Case:
-    """Return what the cases of one table share: the case without rate and group."""
-    return replace(case, rate=0.0, group=1)
 
 
 def by_layer(results: Iterable[Result]) -> dict[Case, list[Result]]:

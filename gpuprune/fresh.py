@@ -16,7 +16,7 @@ from gpuprune import session
 from gpuprune.config import Sweep
 from gpuprune.environment import load_note
 from gpuprune.errors import GpupruneError
-from gpuprune.process import end_group, ending_on_signals, holding_signals
+from gpuprune.process import ending_on_signals, running
 from gpuprune.records import Result, Run
 from gpuprune.regression import MeasurementFailed
 from gpuprune.storage import read
@@ -188,38 +188,17 @@ def _is_same_run(one: Measured, other: Measured) -> bool:
 
 
 def _run(side: Side, arguments: Sequence[str], output: Path) -> Measured:
-    code, stderr = _end_with_us(
-        [*side.command(), "bench", *arguments, "--format", "csv", "-q", "--output", output],
-        side.environment(),
-    )
+    command = [*side.command(), "bench", *arguments, "--format", "csv", "-q"]
+    log = output.with_suffix(".txt")
+    with (
+        log.open("wb") as errors,
+        running([*command, "--output", str(output)], side.environment(), None, errors) as process,
+    ):
+        code = process.wait()
     if code not in _DONE:
-        raise _failure(side, code, stderr)
+        raise _failure(side, code, log.read_text(errors="replace"))
     run, results, _ = session.load(output)
     return run, results
-
-
-def _end_with_us(command: Sequence[str | Path], environment: Mapping[str, str]) -> tuple[int, str]:
-    """Run a command; whatever interrupts this ends it, with all that it started."""
-    process = None
-    try:
-        with holding_signals():
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                env=environment,
-                text=True,
-                errors="replace",
-                start_new_session=True,
-            )
-        _, stderr = process.communicate()
-    except BaseException:
-        if process is not None:
-            end_group(process)
-            process.communicate()  # which closes the pipe
-        raise
-    return process.returncode, stderr
 
 
 def _failure(side: Side, code: int, stderr: str) -> BaseException:

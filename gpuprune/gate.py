@@ -1,7 +1,8 @@
 """A candidate's runs held against a base's: what is comparable, judged, and confirmed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gpuprune.fresh import Measured
 from gpuprune.regression import MeasurementFailed
@@ -12,6 +13,7 @@ from gpuprune.regression.comparability import (
     require_same_patterns,
     suspects,
 )
+from gpuprune.regression.efficiency import judge_efficiency
 from gpuprune.regression.rule import Terms, floor_of, judge, told_first
 from gpuprune.regression.verdict import Verdict
 
@@ -79,6 +81,19 @@ def without_times(baseline: Baseline) -> Comparison:
     )
 
 
+def with_profile(
+    comparison: Comparison,
+    baseline: Baseline,
+    rows: Sequence[Mapping[str, Any]] | None,
+    most_points: float,
+) -> Comparison:
+    """Add the verdicts on load efficiencies, if there are any to judge."""
+    if rows is None:
+        return comparison
+    found = judge_efficiency(baseline.profile, rows, most_points)
+    return replace(comparison, verdicts=[*comparison.verdicts, *found])
+
+
 def confirm(first: Comparison, again: Comparison) -> Comparison:
     """Keep a SLOW of the first only where fresh runs say it again; the rest stays."""
     slow = {one.key: one for one in again.verdicts}
@@ -108,12 +123,7 @@ def _compare(
     paired: bool,
 ) -> Comparison:
     candidate = Arm.of([results for _, results in runs])
-    if not candidate.timed():
-        reasons = dict.fromkeys(candidate.faults.values())
-        raise MeasurementFailed(
-            f"no cell was timed: {'; '.join(reasons) or 'the runs are empty'}",
-            hint="see what `gpuprune bench` says with the same options",
-        )
+    candidate.require_times()
     _require_some_peace(base, candidate)
     require_same_patterns(base, candidate)
     terms = Terms(

@@ -8,7 +8,7 @@ from typing import Any
 from gpuprune import __version__, contenders, environment
 from gpuprune.backends import Backend, open_backend
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import make_trials
+from gpuprune.problem import Problem, make_trials
 from gpuprune.records import Case
 from gpuprune.timing import FAILURES
 from gpuprune.units import format_bytes
@@ -54,7 +54,7 @@ def _device(device: str, backend: Backend) -> Iterator[tuple[str, str, str]]:
         yield f"contender on {device}", name, _contender(name, trial.problem, backend)
 
 
-def _contender(name: str, problem: Any, backend: Backend) -> str:
+def _contender(name: str, problem: Problem, backend: Backend) -> str:
     try:
         contenders.load(name)(problem, backend)
     except contenders.NotApplicable as why:

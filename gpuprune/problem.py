@@ -120,7 +120,7 @@ def make_trials(
     `load_weights` does where it is left out.
     """
     layer: _Layer | None = None
-    for _, alike in groupby(cases, _ranking_key):
+    for _, alike in groupby(cases, ranking_key):
         same = list(alike)
         if layer is None or layer.key != _layer_key(same[0]):
             layer = None  # gives its memory back before the next one takes its own
@@ -128,6 +128,11 @@ def make_trials(
         layer.rank(same)
         for case in same:
             yield _make(case, layer, backend)
+
+
+def ranking_key(case: Case) -> Case:
+    """Return what cases share whose groups are ranked once: all but the rate."""
+    return replace(case, rate=0.0)
 
 
 def rank(weights: NDArray[Any], cases: Sequence[Case]) -> pruning.Ranking | None:
@@ -219,10 +224,6 @@ class _Layer:
 
 def _layer_key(case: Case) -> object:
     return (case.weights, case.rows, case.cols, case.batch, case.dtype, case.seed)
-
-
-def _ranking_key(case: Case) -> Case:
-    return replace(case, rate=0.0)
 
 
 def _make(case: Case, layer: _Layer, backend: Backend) -> Trial:

@@ -32,23 +32,41 @@ def run_watched(
     `stall_s` seconds, or this is interrupted, the program ends with its whole process group.
     Raises GpupruneError where it cannot start.
     """
+    try:
+        with output.open("wb") as file, running(argv, environment, file) as process:
+            last = time.monotonic()
+            while process.poll() is None:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(_LOOK_EVERY_S)
+                if has_moved():
+                    last = time.monotonic()
+                elif time.monotonic() - last > stall_s:
+                    return None
+            return process.returncode
+    finally:
+        has_moved()
+
+
+@contextmanager
+def running(
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    output: IO[bytes] | None,
+    errors: IO[bytes] | None = None,
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a program in a process group of its own, and end the group when the block is left.
+
+    What it prints goes to `output`, nowhere if that is None; its errors too, unless they have a
+    file of their own. Raises GpupruneError where it cannot start.
+    """
     process = None
     try:
-        with output.open("wb") as file, holding_signals():
-            process = _start(argv, file, environment)
-        last = time.monotonic()
-        while process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_LOOK_EVERY_S)
-            if has_moved():
-                last = time.monotonic()
-            elif time.monotonic() - last > stall_s:
-                return None
-        return process.returncode
+        with _holding_signals():
+            process = _start(argv, environment, output, errors)
+        yield process
     finally:
         if process is not None:
             end_group(process)
-            has_moved()
 
 
 @contextmanager
@@ -70,26 +88,6 @@ def ending_on_signals() -> Iterator[None]:
             signal.signal(one, handler)
 
 
-@contextmanager
-def holding_signals() -> Iterator[None]:
-    """Hold signals back while a program starts: one in between would leave it to itself."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    numbers = [one for one in (signal.SIGINT, *_ENDING) if callable(signal.getsignal(one))]
-    previous = {
-        one: signal.signal(one, lambda number, frame: held.append(number)) for one in numbers
-    }
-    try:
-        yield
-    finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
-        for number in held:
-            signal.raise_signal(number)
-
-
 def end_group(
     process: subprocess.Popen[Any],
     *,
@@ -109,15 +107,38 @@ def end_group(
                 return
 
 
+@contextmanager
+def _holding_signals() -> Iterator[None]:
+    """Hold signals back while a program starts: one in between would leave it to itself."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    numbers = [one for one in (signal.SIGINT, *_ENDING) if callable(signal.getsignal(one))]
+    previous = {
+        one: signal.signal(one, lambda number, frame: held.append(number)) for one in numbers
+    }
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+        for number in held:
+            signal.raise_signal(number)
+
+
 def _start(
-    argv: Sequence[str], output: IO[bytes], environment: Mapping[str, str]
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    output: IO[bytes] | None,
+    errors: IO[bytes] | None,
 ) -> subprocess.Popen[bytes]:
     try:
         return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
+            stdout=output or subprocess.DEVNULL,
+            stderr=errors or subprocess.STDOUT,
             env=environment,
             start_new_session=True,
         )

@@ -1,6 +1,6 @@
 """What a run asks and what it found: frozen, JSON-ready, free of arrays."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import PurePath
 from statistics import median
 from typing import Any, Literal, Self
@@ -16,7 +16,7 @@ StoppedBy = Literal["samples", "precision", "budget"]
 
 LAYER = ("weights", "rows", "cols", "batch")  # fields that name a layer, in the order of rows
 NAMELESS = "''"  # for people, a tensor that has an empty name
-ITEM_BYTES: dict[Dtype, int] = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
+ITEM_BYTES = {"float32": 4, "float64": 8, "float16": 2, "bfloat16": 2}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,17 +150,15 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """The first line of a run file: what was asked, where, and how it was timed."""
+class Header:
+    """The first line of any run file: what was asked, and where."""
 
     version: str
     started: str  # ISO 8601, with the offset
     arguments: tuple[str, ...]
     configuration: dict[str, Any]
     environment: dict[str, Any]
-    contract: Contract
-    calibration: Calibration
-    schema: int = field(default=SCHEMA)
+    schema: int = SCHEMA
 
     def to_record(self) -> dict[str, Any]:
         """Flatten into the first line of a run file."""
@@ -170,10 +168,29 @@ class Run:
     def from_record(cls, line: dict[str, Any]) -> Self:
         """Read the first line of a run file; raises KeyError or TypeError where it is none."""
         values = {f.name: line[f.name] for f in fields(cls)}
+        return cls(**{**values, "arguments": tuple(values["arguments"])})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run(Header):
+    """The first line of a run of `bench`, which also says how it was timed."""
+
+    contract: Contract
+    calibration: Calibration
+
+    @classmethod
+    def from_record(cls, line: dict[str, Any]) -> Self:
+        """Read the first line of a run file; raises KeyError or TypeError where it is none."""
+        values = {f.name: line[f.name] for f in fields(cls)}
         values["arguments"] = tuple(values["arguments"])
         values["contract"] = Contract(**values["contract"])
         values["calibration"] = Calibration(**values["calibration"])
         return cls(**values)
+
+
+def layer_of(case: Case) -> Case:
+    """Return what the cases of one table share: the case without rate and group."""
+    return replace(case, rate=0.0, group=1)
 
 
 def layer_name(weights: str | None, shape: str) -> str:

@@ -6,10 +6,10 @@ from statistics import mean, stdev
 from typing import Any
 
 from gpuprune import analysis
-from gpuprune.accuracy.records import Header, Outcome, by_group, drops
+from gpuprune.accuracy.records import Outcome, by_group, drops
 from gpuprune.contenders import BASELINE
 from gpuprune.errors import GpupruneError
-from gpuprune.records import Case, Result
+from gpuprune.records import Case, Header, Result
 from gpuprune.units import format_percent, format_rate
 
 _DIGITS = 9  # of shares that are compared: beyond the last image, before the last bit

@@ -213,7 +213,7 @@ def _cells(verdict: Verdict, several_layers: bool) -> list[str]:
     if verdict.level == "profile":
         what = f"profile: {what}"
     if case and several_layers:
-        what = f"{what} {case.weights or case.shape}"
+        what = f"{what} {case.name}"
     return [
         verdict.verdict,
         report.printable(what),
@@ -230,9 +230,8 @@ def _name(verdict: Verdict) -> str:
     case = verdict.case
     if case is None:
         return report.printable(_subject(verdict))
-    layer = case.weights or case.shape
     cell = f"{verdict.contender},{case.rate:g},{case.group}"
-    return report.printable(" ".join([cell, *verdict.setting, layer]))
+    return report.printable(" ".join([cell, *verdict.setting, case.name]))
 
 
 def _subject(verdict: Verdict) -> str:

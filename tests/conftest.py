@@ -2,7 +2,9 @@
 
 import json
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -10,8 +12,10 @@ from click.testing import CliRunner, Result
 from gpuprune.backends import Backend, open_backend
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.cli import cli
-from gpuprune.problem import Trial, make_trials
+from gpuprune.contenders import Prepared
+from gpuprune.problem import AFTER, BEFORE, Trial, make_trials
 from gpuprune.records import Case
+from gpuprune.verification import TOLERANCE
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -31,6 +35,24 @@ def run() -> Callable[..., Result]:
 
 
 @pytest.fixture
+def interrupted_start(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[subprocess.Popen[Any]]]:
+    """Interrupt this when a program has started and nobody holds it yet; list such programs."""
+    started: list[subprocess.Popen[Any]] = []
+
+    class Interrupted(subprocess.Popen[Any]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    yield started
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
 def fake() -> FakeBackend:
     return FakeBackend()
 
@@ -47,6 +69,22 @@ def problem_of(backend: Backend, **changes: object) -> Trial:
     values = {"rows": 24, "cols": 40, "batch": 5, "rate": 0.8, "group": 4} | changes
     (trial,) = make_trials([Case(**values)], backend)
     return trial
+
+
+def assert_right(backend: Backend, trial: Trial, prepared: Prepared) -> None:
+    """Products of both draws of the activations are as near to float64's as they have to be."""
+    case = trial.case
+    for draw in (BEFORE, AFTER):
+        trial.renew(draw)
+        product = backend.numpy(prepared.multiply())
+        assert product.shape == (case.rows, case.batch)
+        error = trial.error(product, draw)
+        assert error <= TOLERANCE[prepared.precision or case.dtype], (
+            case,
+            prepared.variant,
+            error,
+        )
+    assert not trial.restore()
 
 
 def json_rows(result: Result) -> list[dict[str, object]]:

@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from gpuprune.accuracy.records import Header, MatrixFacts, Outcome
-from gpuprune.records import Calibration, Case, Contract, Result, Run, Timing
+from gpuprune.accuracy.records import KIND, MatrixFacts, Outcome
+from gpuprune.records import Calibration, Case, Contract, Header, Result, Run, Timing
 from gpuprune.storage import Journal
 
 ENVIRONMENT = {
@@ -87,9 +87,8 @@ def write_training(path, outcomes):
         arguments=("accuracy",),
         configuration={"rate": 0.9, "orientation": "row"},
         environment=ENVIRONMENT,
-        schema=1,
     )
-    with Journal.create(path, header.to_record()) as journal:
+    with Journal.create(path, header.to_record() | {"kind": KIND}) as journal:
         journal.append([one.to_record() for one in outcomes])
         journal.finish({"record": "end", "results": len(outcomes)})
     return path

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Efficiency, name_settings, only_layers, read
+from gpuprune.evidence import Efficiency, name_layers, only_layers, read
 from gpuprune.records import Contract
 from tests.made_runs import (
     CALIBRATION,
@@ -315,7 +315,7 @@ def test_efficiencies_are_named_by_what_of_their_setting_they_do_not_share(
     tmp_path, changes, told
 ):
     path = write_profile(tmp_path / "a.jsonl", predicted_row(), predicted_row(**changes))
-    names = dict.fromkeys(name_settings(read([path]).efficiencies))
+    names = dict.fromkeys(name_layers(read([path]).efficiencies))
     assert list(names) == ([("64x100x10", one) for one in told] or [("64x100x10",)])
 
 
@@ -323,7 +323,7 @@ def test_tensors_of_one_name_are_told_apart_by_batch_and_file(tmp_path):
     labels = [("v.npz::w", 10), ("v.npz::w", 5), ("old/w.npz::w", 10), ("u.npy", 10)]
     rows = [predicted_row(weights=weights, batch=batch) for weights, batch in labels]
     found = read([write_profile(tmp_path / "a.jsonl", *rows)]).efficiencies
-    assert list(dict.fromkeys(name_settings(found))) == [
+    assert list(dict.fromkeys(name_layers(found))) == [
         ("w", "v.npz", "batch 10"),
         ("w", "v.npz", "batch 5"),
         ("w", "w.npz", "batch 10"),
@@ -334,7 +334,7 @@ def test_tensors_of_one_name_are_told_apart_by_batch_and_file(tmp_path):
 def test_measurements_on_several_gpus_are_told_apart(tmp_path):
     rows = [kernel_row(50.0, 300.0, device=f"GPU {name}") for name in "AB"]
     found = read([write_profile(tmp_path / "live.jsonl", *rows)]).efficiencies
-    assert name_settings(found) == [("64x100x10", "GPU A"), ("64x100x10", "GPU B")]
+    assert name_layers(found) == [("64x100x10", "GPU A"), ("64x100x10", "GPU B")]
 
 
 def test_figures_of_one_product_in_two_files_are_told_apart_by_their_files(tmp_path):
@@ -343,8 +343,8 @@ def test_figures_of_one_product_in_two_files_are_told_apart_by_their_files(tmp_p
     for path, rows in zip(paths, ([low, high], [low], [high]), strict=True):
         write_profile(path, *rows)
     shape = "64x100x10"
-    assert {*name_settings(read(paths[1:]).efficiencies)} == {(shape,)}
-    assert list(dict.fromkeys(name_settings(read(paths[:2]).efficiencies))) == [
+    assert {*name_layers(read(paths[1:]).efficiencies)} == {(shape,)}
+    assert list(dict.fromkeys(name_layers(read(paths[:2]).efficiencies))) == [
         (shape, "both.jsonl"),
         (shape, "low.jsonl"),
     ]

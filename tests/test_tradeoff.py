@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from gpuprune.accuracy.records import Header
+from gpuprune.accuracy.records import KIND
 from gpuprune.errors import GpupruneError
-from gpuprune.records import Case, Result, Timing
+from gpuprune.records import Case, Header, Result, Timing
 from gpuprune.tradeoff import Demand, Point, front, points, recommend
 from tests.conftest import assert_refused, json_rows
 from tests.made_runs import ACCURACIES, outcome, trained
@@ -35,7 +35,6 @@ def header(**changes):
         arguments=(),
         configuration=configuration,
         environment={},
-        schema=1,
     )
 
 
@@ -114,7 +113,7 @@ def runs(run, tmp_path):
     bench, accuracy = tmp_path / "bench.jsonl", tmp_path / "accuracy.jsonl"
     sweep = ["--device", "fake", "--shape", "64x64x5", "--groups", "1,8,32", "--rates", "0.9"]
     assert run("bench", *sweep, "--contenders", "csr", "--output", bench).exit_code == 0
-    lines = [header().to_record(), *(one.to_record() for one in trained())]
+    lines = [header().to_record() | {"kind": KIND}, *(one.to_record() for one in trained())]
     accuracy.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     return bench, accuracy
 
@@ -145,7 +144,7 @@ def test_only_seeds_that_all_groups_have_are_compared(run, runs):
     assert [(one.group, one.seeds, one.accuracy) for one in found] == [
         (None, 1, 0.98), (8, 1, 0.975), (32, 1, 0.96),
     ]  # fmt: skip
-    lines = [header().to_record(), *(one.to_record() for one in networks)]
+    lines = [header().to_record() | {"kind": KIND}, *(one.to_record() for one in networks)]
     runs[1].write_text("".join(f"{json.dumps(line)}\n" for line in lines))
     result = run("tradeoff", *runs, "--max-drop", 1.5)
     assert result.exit_code == 0

@@ -148,9 +148,9 @@ def _make(step: Step, last: Attempt | None, place: _Place) -> None:
     was_cut_off = last is not None and last.status in _CUT_OFF and last.commands == begun.commands
     if not (step.resumes and was_cut_off):
         _set_aside(place.folder, step)
-    keep(begun)
     start = time.monotonic()
     try:
+        keep(begun)
         status, code, reason = _run_commands(step, place.folder, place.grace_s)
     except KeyboardInterrupt:
         seconds = time.monotonic() - start

@@ -11,12 +11,12 @@ from gpuprune import __version__
 from gpuprune.accuracy import checkpoint
 from gpuprune.accuracy.checkpoint import Checkpoint
 from gpuprune.accuracy.data import Dataset
-from gpuprune.accuracy.records import KIND, Header, Outcome
+from gpuprune.accuracy.records import KIND, Outcome
 from gpuprune.accuracy.runner import Progress, Runner
 from gpuprune.accuracy.settings import Settings
 from gpuprune.backends import Backend
 from gpuprune.errors import GpupruneError
-from gpuprune.records import SCHEMA
+from gpuprune.records import Header
 from gpuprune.resuming import MACHINE, now, require_agreement, require_output
 from gpuprune.soundness import lacking
 from gpuprune.storage import Journal, RunFile, read
@@ -98,7 +98,6 @@ def start(
         arguments=tuple(arguments),
         configuration={**settings.to_json(), "data": dataset.name, "sha256": dataset.sha256},
         environment=dict(environment),
-        schema=SCHEMA,
     )
     session = Session(settings=settings, dataset=dataset, backend=backend, header=header)
     if output is None:
@@ -115,7 +114,7 @@ def start(
             f"{session.checkpoint_path} is left from another run",
             hint="delete it, or take another --output",
         )
-    with Journal.create(output, header.to_record()) as session.journal:
+    with Journal.create(output, header.to_record() | {"kind": KIND}) as session.journal:
         try:
             yield session
         except GpupruneError:

@@ -57,28 +57,6 @@ class Outcome:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "matrices"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """The first line of an accuracy run: what was asked, of which data, and where."""
-
-    version: str
-    started: str  # ISO 8601, with the offset
-    arguments: tuple[str, ...]
-    configuration: dict[str, Any]
-    environment: dict[str, Any]
-    schema: int
-
-    def to_record(self) -> dict[str, Any]:
-        """Flatten into the first line of a run file."""
-        return {"record": "run", "kind": KIND, **asdict(self), "arguments": list(self.arguments)}
-
-    @classmethod
-    def from_record(cls, line: dict[str, Any]) -> Self:
-        """Read the first line of a run file; raises KeyError or TypeError where it is none."""
-        values = {f.name: line[f.name] for f in fields(cls)}
-        return cls(**{**values, "arguments": tuple(values["arguments"])})
-
-
 def by_group(outcomes: Sequence[Outcome]) -> list[list[Outcome]]:
     """Bring the seeds of each group together, the unpruned network first."""
     groups = sorted({one.group for one in outcomes}, key=lambda group: group or 0)

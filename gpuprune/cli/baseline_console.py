@@ -10,11 +10,11 @@ import click
 
 from gpuprune import fresh, gate, report, verdicts
 from gpuprune.cli import terminal
-from gpuprune.cli.gate_console import loaded, with_profile
+from gpuprune.cli.gate_console import loaded
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.fresh import HEAD, Measured, Say
-from gpuprune.records import Result
+from gpuprune.records import Result, layer_name
 from gpuprune.regression import keeping
 from gpuprune.regression.arm import Cell
 from gpuprune.regression.baseline import Baseline, baseline_of
@@ -63,7 +63,7 @@ def update(
     newer = replace(baseline_of(found, profile=rows, disturbed_too=force), accepted=older.accepted)
     keeping.require_all_runs(newer, older)
     comparison = gate.against_baseline(older, found)
-    comparison = with_profile(comparison, older, rows if profile else None, most_points)
+    comparison = gate.with_profile(comparison, older, rows if profile else None, most_points)
     terminal.show(verdicts.summary(comparison))
     if held := sum(one.may_be_slower for one in comparison.verdicts):
         if reason is None:
@@ -121,7 +121,7 @@ def _measured(
 
 
 def _write(path: Path, baseline: Baseline, say: Say) -> None:
-    keeping.require_times(baseline)
+    baseline.arm.require_times()
     baseline.save(path)
     cells, runs = len(baseline.arm.timed()), baseline.arm.runs
     say(f"{path} holds {format_count(cells, 'cell')} of {format_count(runs, 'run')}.")
@@ -170,7 +170,7 @@ def _cell_table(rows: Sequence[Mapping[str, Any]], markdown: bool) -> str:
     if any(row["weights"] for row in rows):
         headers.insert(0, "layer")
         cells = [
-            [report.printable(row["weights"] or "-"), *cell]
+            [report.printable(layer_name(row["weights"], "-")), *cell]
             for row, cell in zip(rows, cells, strict=True)
         ]
     left = [headers.index(name) for name in ("layer", "contender") if name in headers]

@@ -78,6 +78,7 @@ def check(
     Exit codes: 0 no regression, 1 a regression or a wrong contender, 2 bad usage,
     4 a baseline that is missing or not comparable, 5 the measurement failed.
     """  # noqa: D301 - click wants the backspace itself
+    from gpuprune import gate
     from gpuprune.cli import explained, gate_console
 
     if (baseline is None) == (base is None):
@@ -102,7 +103,7 @@ def check(
         explained.require(cell, explained.places_of_baseline(stored))
         rows = gate_console.read_figures(stored, profile, strict, say)
         comparison = gate_console.check_baseline(stored, runs, run_files, floor, say)
-        comparison = gate_console.with_profile(comparison, stored, rows, max_points)
+        comparison = gate.with_profile(comparison, stored, rows, max_points)
     else:
         sweep = gate_console.sweep_asked(config, quick, asked)
         explained.require(cell, explained.places_of_sweep(sweep))

@@ -3,8 +3,8 @@
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gpuprune.fresh import HEAD, Measured, Say, Side
 from gpuprune.gate import Comparison
 from gpuprune.regression import Incomparable, MeasurementFailed
 from gpuprune.regression.baseline import Baseline
-from gpuprune.regression.efficiency import judge_efficiency, read_profile
+from gpuprune.regression.efficiency import read_profile
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.storage import require_replaceable, write_whole
 from gpuprune.units import format_count
@@ -126,19 +126,6 @@ def read_figures(
     return [] if strict else None
 
 
-def with_profile(
-    comparison: Comparison,
-    baseline: Baseline,
-    rows: Sequence[Mapping[str, Any]] | None,
-    most_points: float,
-) -> Comparison:
-    """Add the verdicts on load efficiencies, if there are any to judge."""
-    if rows is None:
-        return comparison
-    found = judge_efficiency(baseline.profile, rows, most_points)
-    return replace(comparison, verdicts=[*comparison.verdicts, *found])
-
-
 def show(
     comparison: Comparison,
     output_format: report.Format,
@@ -198,9 +185,9 @@ def require_junit(path: Path | None) -> None:
         require_replaceable(path, verdicts.JUNIT_BEGINNING, "JUnit file")
 
 
-def _confirmed(measure: Any, say: Say) -> Comparison:
+def _confirmed(measure: Callable[[int], Comparison], say: Say) -> Comparison:
     """Measure, and where something is slow measure once more."""
-    first: Comparison = measure(0)
+    first = measure(0)
     if not first.is_slow:
         return first
     slow = sum(one.verdict == "SLOW" for one in first.verdicts)

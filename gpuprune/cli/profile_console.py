@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import replace
 from itertools import groupby, islice
 from math import ceil
 from pathlib import Path
@@ -32,7 +31,7 @@ from gpuprune.profiler.parse import KernelProfile, Missing, Remarks, Report, rea
 from gpuprune.profiler.prediction import predict_cases, predict_products
 from gpuprune.profiler.target import Job
 from gpuprune.profiler.totals import KernelTotals
-from gpuprune.records import Case
+from gpuprune.records import Case, layer_of
 from gpuprune.storage import twice
 from gpuprune.units import format_count, format_minutes
 
@@ -282,7 +281,7 @@ def _predicted_layers(
 ) -> Iterator[str]:
     """Lay out each layer by both definitions."""
     yield f"Predicted, not measured: global load efficiency in per cent by {_describe(mapping)}"
-    for layer, own in groupby(found, lambda one: replace(one[0], rate=0.0, group=1)):
+    for layer, own in groupby(found, lambda one: layer_of(one[0])):
         predictions = list(own)
         widest = max(prediction.error_points for _, prediction in predictions)
         precision = f", each within {_points(widest)} points" if widest else ""

@@ -1,11 +1,15 @@
 """gpuprune tradeoff."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gpuprune.cli import options, terminal
+
+if TYPE_CHECKING:
+    from gpuprune.tradeoff import Demand, Point
 
 EXAMPLES = """\b
 Examples:
@@ -85,7 +89,9 @@ def tradeoff(
     context.exit(0 if chosen else 1)
 
 
-def _demand(min_accuracy: float | None, max_drop: float | None, min_speedup: float | None) -> Any:
+def _demand(
+    min_accuracy: float | None, max_drop: float | None, min_speedup: float | None
+) -> "Demand | None":
     """Return what is demanded, in shares; None where nothing is."""
     from gpuprune.errors import GpupruneError
     from gpuprune.tradeoff import Demand
@@ -113,7 +119,7 @@ def _demand(min_accuracy: float | None, max_drop: float | None, min_speedup: flo
     )
 
 
-def _verdict(found: Any, chosen: Any) -> str:
+def _verdict(found: Sequence["Point"], chosen: "Point | None") -> str:
     if chosen:
         return f"\nTake {chosen}."
     best = max(found, key=lambda point: point.accuracy)

@@ -1,11 +1,10 @@
 """What is still to be measured, and which of it a device may take."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from math import ceil
 
-from gpuprune.analysis import layer_of
-from gpuprune.records import Case
+from gpuprune.problem import ranking_key
+from gpuprune.records import Case, layer_of
 
 _SHARES = 2  # of what is left, that each worker takes: the last ones must not wait for one
 
@@ -21,7 +20,7 @@ class Backlog:
         self._claims = dict(claims or {})  # by layer
         self._runs: dict[Case, list[Case]] = {}  # by what they share, in the order of the cases
         for case in cases:
-            self._runs.setdefault(_shared(case), []).append(case)
+            self._runs.setdefault(ranking_key(case), []).append(case)
 
     def __len__(self) -> int:
         return sum(map(len, self._runs.values()))
@@ -52,7 +51,7 @@ class Backlog:
     def give_back(self, cases: Iterable[Case]) -> None:
         """Take back what a lost worker had in hand."""
         for case in cases:
-            self._runs.setdefault(_shared(case), []).append(case)
+            self._runs.setdefault(ranking_key(case), []).append(case)
 
     def claimed_by_others(self, kinds: Iterable[str]) -> set[str]:
         """Name the kinds of devices that the rest waits for, if none of `kinds` may take any."""
@@ -62,8 +61,3 @@ class Backlog:
 
     def _open_to(self, kind: str) -> Iterator[Case]:
         return (run for run in self._runs if self._claims.get(layer_of(run), kind) == kind)
-
-
-def _shared(case: Case) -> Case:
-    """Return what cases have in common that are ranked once: all but the rate."""
-    return replace(case, rate=0.0)

@@ -10,7 +10,6 @@ from typing import Any
 import ray
 
 from gpuprune import weights
-from gpuprune.analysis import layer_of
 from gpuprune.cluster.backlog import Backlog
 from gpuprune.cluster.connecting import connect, head_and_own_node
 from gpuprune.cluster.fingerprint import fingerprint
@@ -20,8 +19,9 @@ from gpuprune.cluster.worker import Facts, Measured, Refusal
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Work
 from gpuprune.problem import load_weights
-from gpuprune.records import Calibration, Case, Result
+from gpuprune.records import Calibration, Case, Result, layer_of
 from gpuprune.sweep import Stopwatch
+from gpuprune.units import format_count
 
 _POLL_S = 0.5
 _PATIENCE_S = 120.0  # without any device: longer than a node needs that comes back
@@ -249,7 +249,7 @@ class Cluster:
 
 def _unmeasured(failed: dict[Case, str]) -> GpupruneError:
     (case, reason), *more = failed.items()
-    also = f", and so were {len(more)} more cases" if more else ""
+    also = f" ({format_count(len(more), 'more case')} likewise)" if more else ""
     return GpupruneError(
         f"rate {case.rate:g}, group {case.group} of {case.shape} was "
         f"tried {_ATTEMPTS} times in vain: {reason}{also}",

@@ -5,31 +5,17 @@ CuPy has no way to these, and nvmath-python's own bindings have.
 
 import weakref
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from math import lcm
 from types import ModuleType
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gpuprune import bsr
 from gpuprune.backends import Array, Backend
+from gpuprune.backends.cuda.cusparse import Bindings, Order, Product, Refused
 from gpuprune.contenders import NotApplicable, Prepared
 from gpuprune.problem import Problem
 from gpuprune.roofline import Phase, Work, operations
-
-# By dtype: cudaDataType of the matrices and of the sums, and the type of the scale factors.
-_TYPES: dict[str, tuple[int, int, type]] = {
-    "float64": (1, 1, np.float64),
-    "float32": (0, 0, np.float32),
-    "float16": (2, 0, np.float32),
-    "bfloat16": (14, 0, np.float32),
-}
-# cusparseStatus_t of what a version or a GPU does not do: invalid value, architecture mismatch,
-# not supported, insufficient resources.
-_REFUSALS = (3, 4, 10, 11)
 
 
 def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
@@ -53,18 +39,20 @@ def prepare(problem: Problem, backend: Backend) -> list[Prepared]:
     formats = [_block_rows(cusparse, problem, height, width, xp)]
     if ell := pack_ell(problem.weights, problem.mask, lcm(height, width), xp):
         formats.append(_blocked_ell(cusparse, problem, *ell))
+    bindings = _bindings(cusparse, xp)
+    layouts: tuple[tuple[str, Order, Array], ...] = (
+        ("row-major", "C", problem.activations),
+        ("column-major", "F", problem.activations_fortran),
+    )
     prepared, refusals = [], []
     for packed in formats:
-        for layout, activations in (
-            ("row-major", problem.activations),
-            ("column-major", problem.activations_fortran),
-        ):
+        for layout, order, activations in layouts:
             try:
-                product = _Product(cusparse, xp, packed, problem, activations)
-            except cusparse.cuSPARSEError as error:
-                if error.status not in _REFUSALS:
-                    raise
-                refusals.append(f"{packed.name}, {layout}: {error}")
+                product = Product(
+                    bindings, packed.describe, packed.algorithm, case.rows, activations, order
+                )
+            except Refused as reason:
+                refusals.append(f"{packed.name}, {layout}: {reason}")
                 continue
             arrays = (*packed.arrays, activations, product.out)
             size = sum(int(array.nbytes) for array in arrays)
@@ -180,69 +168,19 @@ def _work(problem: Problem, packed: _Packed, size: int) -> Work:
     return Work(phases=(phase,))
 
 
-class _Product:
-    """One layout, with descriptors, workspace and output of its own."""
-
-    def __init__(
-        self,
-        cusparse: ModuleType,
-        xp: Any,
-        packed: _Packed,
-        problem: Problem,
-        activations: Array,
-    ) -> None:
-        case = problem.case
-        self._cusparse = cusparse
-        self._storage, self._compute, scale = _TYPES[case.dtype]
-        self._one: NDArray[Any] = np.ones(1, scale)
-        self._zero: NDArray[Any] = np.zeros(1, scale)
-        self._operands = (packed, activations)  # descriptors hold but their addresses
-        self._algorithm = packed.algorithm
-        order = "C" if activations is problem.activations else "F"
-        self.out = xp.empty((case.rows, case.batch), problem.weights.dtype, order=order)
-        with ExitStack() as created:
-            self._handle = cusparse.create()
-            created.callback(cusparse.destroy, self._handle)
-            cusparse.set_stream(self._handle, xp.cuda.get_current_stream().ptr)
-            self._matrix = packed.describe(self._storage)
-            created.callback(cusparse.destroy_sp_mat, self._matrix)
-            self._activations = self._describe(activations, order)
-            created.callback(cusparse.destroy_dn_mat, self._activations)
-            self._result = self._describe(self.out, order)
-            created.callback(cusparse.destroy_dn_mat, self._result)
-            size = cusparse.sp_mm_buffer_size(*self._arguments())
-            self._workspace = xp.empty(max(size, 1), xp.uint8)
-            self()  # some refuse only here
-            weakref.finalize(self, created.pop_all().close)
-
-    def __call__(self) -> Array:
-        self._cusparse.sp_mm(*self._arguments(), self._workspace.data.ptr)
-        return self.out
-
-    def _describe(self, values: Array, order: str) -> int:
-        rows, cols = values.shape
-        orders = self._cusparse.Order
-        descriptor: int = self._cusparse.create_dn_mat(
-            rows,
-            cols,
-            cols if order == "C" else rows,
-            values.data.ptr,
-            self._storage,
-            orders.ROW if order == "C" else orders.COL,
-        )
-        return descriptor
-
-    def _arguments(self) -> tuple[int, ...]:
-        as_it_is = self._cusparse.Operation.NON_TRANSPOSE
-        return (
-            self._handle,
-            as_it_is,
-            as_it_is,
-            self._one.ctypes.data,
-            self._matrix,
-            self._activations,
-            self._zero.ctypes.data,
-            self._result,
-            self._compute,
-            self._algorithm,
-        )
+def _bindings(cusparse: ModuleType, xp: Any) -> Bindings:
+    """Open a handle for the current stream, which is destroyed with the last product."""
+    handle = cusparse.create()
+    bindings = Bindings(
+        xp=xp,
+        handle=handle,
+        create_dn_mat=cusparse.create_dn_mat,
+        destroy_dn_mat=cusparse.destroy_dn_mat,
+        destroy_sp_mat=cusparse.destroy_sp_mat,
+        sp_mm_buffer_size=cusparse.sp_mm_buffer_size,
+        sp_mm=cusparse.sp_mm,
+        error=cusparse.cuSPARSEError,
+    )
+    weakref.finalize(bindings, cusparse.destroy, handle)
+    cusparse.set_stream(handle, xp.cuda.get_current_stream().ptr)
+    return bindings

@@ -1,6 +1,6 @@
 """What figures and pages show, read from files: runs, trainings and load efficiencies."""
 
-from gpuprune.evidence.naming import name_settings
+from gpuprune.evidence.naming import name_layers
 from gpuprune.evidence.reading import only_layers, read
 from gpuprune.evidence.records import Bench, Efficiency, Evidence, Training
 
@@ -9,7 +9,7 @@ __all__ = [
     "Efficiency",
     "Evidence",
     "Training",
-    "name_settings",
+    "name_layers",
     "only_layers",
     "read",
 ]

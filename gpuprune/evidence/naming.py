@@ -16,7 +16,7 @@ _FACTS: tuple[Callable[[Efficiency], str | None], ...] = (
 )
 
 
-def name_settings(efficiencies: Sequence[Efficiency]) -> list[tuple[str, ...]]:
+def name_layers(efficiencies: Sequence[Efficiency]) -> list[tuple[str, ...]]:
     """Name the layer of each efficiency, followed by what of its setting others do not share.
 
     The last is its file, where without it two would be the same point of the same line.

@@ -16,6 +16,7 @@ from gpuprune.evidence.soundness import require_sound_training
 from gpuprune.records import Case
 from gpuprune.storage import read as read_run
 from gpuprune.storage import twice
+from gpuprune.units import format_count
 
 _MOST_NAMES = 8  # of layers, told in a hint
 # What tells two runs apart, in the order in which a reader looks for it.
@@ -118,7 +119,7 @@ def _require_one_contract(benches: Sequence[Bench]) -> None:
 
 
 def _threads(count: int | None) -> str | None:
-    return f"{count} thread{'' if count == 1 else 's'}" if count else None
+    return format_count(count, "thread") if count else None
 
 
 def _named(benches: Sequence[Bench]) -> list[Bench]:

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from gpuprune.accuracy.records import Header, Outcome
-from gpuprune.records import Result, Run, layer_name
+from gpuprune.accuracy.records import Outcome
+from gpuprune.records import Header, Result, Run, layer_name
 
 
 @dataclass(frozen=True, kw_only=True)

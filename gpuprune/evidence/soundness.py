@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from gpuprune.accuracy.records import Header, Outcome
+from gpuprune.accuracy.records import Outcome
+from gpuprune.records import Header
 from gpuprune.soundness import is_number, unsound
 
 

@@ -10,12 +10,13 @@ from markupsafe import Markup
 
 from gpuprune import analysis, plots, report
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Bench, Evidence, name_settings
+from gpuprune.evidence import Bench, Evidence, name_layers
 from gpuprune.page.machines import Fact, facts
 from gpuprune.plots import Figure, Specification
 from gpuprune.records import Case
 from gpuprune.report import Row
 from gpuprune.storage import write_whole
+from gpuprune.units import format_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +130,8 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
             {
                 "group": "unpruned" if one.group is None else one.group,
                 "seed": one.seed,
-                "accuracy": f"{100 * one.accuracy:.2f} %",
-                "removed": f"{100 * one.achieved_rate:.1f} %",
+                "accuracy": format_percent(one.accuracy, 2),
+                "removed": format_percent(one.achieved_rate),
                 "retrained": one.retrain_epochs,
                 "dead_classes": one.dead_classes,
             }
@@ -148,7 +149,7 @@ def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:
                 "load_efficiency": f"{one.percent:.1f} %",
             }
             for names, one in zip(
-                name_settings(evidence.efficiencies), evidence.efficiencies, strict=True
+                name_layers(evidence.efficiencies), evidence.efficiencies, strict=True
             )
         ]
         yield "Load efficiency", _html(report.listing(rows, "markdown"))

@@ -6,8 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gpuprune.accuracy.records import Header
-from gpuprune.records import Run
+from gpuprune.records import Header, Run
 from gpuprune.units import format_bytes, format_seconds
 
 _ABSENT = "-"
@@ -21,7 +20,7 @@ class Fact:
     values: tuple[str, ...]
 
 
-def facts(runs: Sequence[tuple[Path, Run | Header]]) -> list[Fact]:
+def facts(runs: Sequence[tuple[Path, Header]]) -> list[Fact]:
     """Lay out what each run tells, a column a run; what none of them tells is left out."""
     columns = [_told(path, run) for path, run in runs]
     names = dict.fromkeys(name for column in columns for name in column)
@@ -35,7 +34,7 @@ def facts(runs: Sequence[tuple[Path, Run | Header]]) -> list[Fact]:
     return [row for row in rows if set(row.values) != {_ABSENT}]
 
 
-def _told(path: Path, run: Run | Header) -> dict[str, str]:
+def _told(path: Path, run: Header) -> dict[str, str]:
     told = {
         "file": path.name,
         "started": run.started,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import altair as alt
 
 from gpuprune.errors import GpupruneError
-from gpuprune.evidence import Efficiency, name_settings
+from gpuprune.evidence import Efficiency, name_layers
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
 from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, percent_domain
@@ -34,7 +34,7 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
             "group": one.group,
             "percent": one.percent,
         }
-        for names, one in zip(name_settings(efficiencies), efficiencies, strict=True)
+        for names, one in zip(name_layers(efficiencies), efficiencies, strict=True)
     ]
     panels = [row["panel"] for row in rows]  # in the order of the files
     rows.sort(key=lambda row: (row["group"], row["rate"]))

@@ -1,7 +1,6 @@
 """Predicted load efficiency of the cases of a sweep."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
@@ -11,7 +10,7 @@ from gpuprune.problem import load_weights, rank
 from gpuprune.profiler import model, own_kernels
 from gpuprune.profiler.mappings import OWN_KERNELS, mapping_of
 from gpuprune.profiler.model import Prediction
-from gpuprune.records import ITEM_BYTES, Case
+from gpuprune.records import ITEM_BYTES, Case, layer_of
 
 
 def predict_cases(cases: Iterable[Case], mapping: str) -> Iterator[tuple[Case, Prediction]]:
@@ -55,7 +54,7 @@ def predict_case(case: Case, mask: NDArray[np.bool_], mapping: str) -> Predictio
 
 
 def _masks(cases: Iterable[Case]) -> Iterator[tuple[Case, NDArray[np.bool_]]]:
-    for layer, of_layer in groupby(cases, lambda case: replace(case, rate=0.0, group=1)):
+    for layer, of_layer in groupby(cases, layer_of):
         weights = load_weights(layer)  # (rows, cols)
         for _, grouped in groupby(of_layer, lambda case: case.group):
             alike = list(grouped)

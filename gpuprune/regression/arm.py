@@ -7,6 +7,7 @@ from typing import Any, Self
 from gpuprune.contenders import BASELINE
 from gpuprune.errors import GpupruneError
 from gpuprune.records import Case, Result
+from gpuprune.regression import MeasurementFailed
 from gpuprune.soundness import is_time
 from gpuprune.units import format_count
 
@@ -62,6 +63,15 @@ class Arm:
     def timed(self) -> list[Cell]:
         """List the cells that have a time in at least one run."""
         return [cell for cell, seconds in self.times.items() if any(seconds)]
+
+    def require_times(self) -> None:
+        """Raise MeasurementFailed where no cell was timed."""
+        if not self.timed():
+            reasons = "; ".join(dict.fromkeys(self.faults.values()))
+            raise MeasurementFailed(
+                f"no cell was timed: {reasons or 'the runs are empty'}",
+                hint="see what `gpuprune bench` says with the same options",
+            )
 
     def holes(self) -> list[str]:
         """Say which contenders lack a time in some of the runs, and why."""

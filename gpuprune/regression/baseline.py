@@ -122,13 +122,13 @@ class Baseline:
 
     def _text(self) -> str:
         # A cell a line: what changed is read in a diff.
-        fields = [
+        parts = [
             f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
             for name, value in self.header().items()
         ]
-        fields.append(_list_text("profile", [dict(row) for row in self.profile]))
-        fields.append(_list_text("cells", _cell_rows(self.arm)))
-        return "{\n" + ",\n".join(fields) + "\n}\n"
+        parts.append(_list_text("profile", [dict(row) for row in self.profile]))
+        parts.append(_list_text("cells", _cell_rows(self.arm)))
+        return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def baseline_of(

@@ -1,20 +1,10 @@
-"""Which measurements may be kept as a baseline, and which may stand in for an older one."""
+"""Which measurements may stand in for a baseline that is there."""
 
 from gpuprune.errors import GpupruneError
-from gpuprune.regression import MeasurementFailed
 from gpuprune.regression.arm import name_of
 from gpuprune.regression.baseline import Baseline
 from gpuprune.regression.rule import FEWEST_RUNS
 from gpuprune.units import format_count
-
-
-def require_times(baseline: Baseline) -> None:
-    """Raise MeasurementFailed where no cell was timed."""
-    if not baseline.arm.timed():
-        reasons = dict.fromkeys(baseline.arm.faults.values())
-        raise MeasurementFailed(
-            f"no cell was timed: {'; '.join(reasons)}", hint="see what `gpuprune bench` says"
-        )
 
 
 def runs_needed(older: Baseline) -> int:

@@ -17,6 +17,7 @@ from gpuprune.records import Case
 from gpuprune.regression.arm import Arm, Cell
 from gpuprune.regression.estimate import Estimates, Floats, estimate, medians, medians_of_others
 from gpuprune.regression.verdict import Level, Verdict, Word
+from gpuprune.units import format_percent
 
 FLOORS = {"cuda": 0.03}  # smallest change that counts, by device
 OTHER_FLOOR = 0.10
@@ -159,9 +160,9 @@ def _verdict(found: Estimates, i: int, threshold: float, about: dict[str, Any]) 
     more_runs = None
     word: Word
     if stands_out and change > 0:
-        word, reason = "SLOW", f"slower by at least {_percent(low)}{relative}"
+        word, reason = "SLOW", f"slower by at least {format_percent(low)}{relative}"
     elif stands_out and change < 0:
-        word, reason = "FAST", f"faster by at least {_percent(-high)}{relative}"
+        word, reason = "FAST", f"faster by at least {format_percent(-high)}{relative}"
     elif abs(change) + half < threshold:
         word, reason = "SAME", f"too small a change{relative} to count"
     else:
@@ -174,7 +175,7 @@ def _verdict(found: Estimates, i: int, threshold: float, about: dict[str, Any]) 
         change=float(np.expm1(change)),
         low=low,
         high=high,
-        reason=f"{reason}; the threshold is {_percent(np.expm1(threshold))}",
+        reason=f"{reason}; the threshold is {format_percent(np.expm1(threshold))}",
         threshold=float(np.expm1(threshold)),
         noise=float(found.noise[i]),
         visible=float(np.expm1(found.visible(i, threshold))),
@@ -258,7 +259,3 @@ def _loses(cell: Cell, arm: Arm) -> bool:
 def _beside_dense(cell: Cell, arm: Arm) -> list[tuple[float, float]]:
     own, dense = arm.times[cell], arm.times.get((cell[0], BASELINE), ())
     return [(a, b) for a, b in zip(own, dense, strict=False) if a and b]
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"

@@ -9,7 +9,7 @@ from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.environment import load_note
-from gpuprune.records import Calibration, Case, Result, Run
+from gpuprune.records import Calibration, Case, Result, Run, layer_of
 from gpuprune.report.breakeven import break_even_tables
 from gpuprune.report.footnotes import rates_not_reached, variants
 from gpuprune.report.heading import heading
@@ -61,7 +61,7 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
     """Lay out what a run would measure: a row a layer."""
     layers: dict[Case, list[Case]] = {}
     for case in cases:
-        layers.setdefault(analysis.layer_of(case), []).append(case)
+        layers.setdefault(layer_of(case), []).append(case)
     rows = [
         [
             _name(layer),

@@ -23,7 +23,7 @@ from gpuprune.weights.files import (
 )
 from gpuprune.weights.formats import Piecewise, recognise
 from gpuprune.weights.structure import Structure, detect_structure
-from gpuprune.weights.tensor import ITEM_BYTES, Entry, Tensor
+from gpuprune.weights.tensor import STORED_BYTES, Entry, Tensor
 
 _SEPARATOR = "::"
 _EMBEDDINGS = "*embed*"  # looked up, not multiplied, and often the largest
@@ -230,7 +230,7 @@ def _objection(path: Path, entry: Entry) -> GpupruneError | None:
     label = quote(path if entry.name is None else f"{path}{_SEPARATOR}{entry.name}")
     if entry.dtype == "object":
         return pickled(path)
-    if entry.dtype not in ITEM_BYTES:
+    if entry.dtype not in STORED_BYTES:
         return GpupruneError(
             f"{label} is {entry.dtype}, not floating-point",
             hint="convert it to float32; gpuprune reads float16, float32, float64 and, in "

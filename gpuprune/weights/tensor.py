@@ -7,12 +7,14 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from gpuprune.records import ITEM_BYTES
+
 # What makes a matrix out of the one read, and the tensors of a file to which that is done.
 Change = Callable[[NDArray[Any]], NDArray[Any]]
 Changes = Mapping[str | None, Change]
 
 PATTERN = "pattern"  # the dtype of a matrix without values
-ITEM_BYTES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, PATTERN: 1}
+STORED_BYTES = {**ITEM_BYTES, PATTERN: 1}  # of a value; a matrix of another dtype is not read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,4 +54,4 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         """Bytes of the dense array."""
-        return self.rows * self.cols * ITEM_BYTES[self.dtype]
+        return self.rows * self.cols * STORED_BYTES[self.dtype]

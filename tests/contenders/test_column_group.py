@@ -7,10 +7,9 @@ from gpuprune import steps
 from gpuprune.backends import open_backend
 from gpuprune.contenders import column_group
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE
+from gpuprune.problem import BEFORE
 from gpuprune.steps import registers
-from gpuprune.verification import TOLERANCE
-from tests.conftest import problem_of
+from tests.conftest import assert_right, problem_of
 
 SHAPES = [(1, 1), (2, 3), (64, 5), (33, 70), (130, 300)]
 
@@ -18,16 +17,6 @@ SHAPES = [(1, 1), (2, 3), (64, 5), (33, 70), (130, 300)]
 def only(problem, backend):
     (prepared,) = column_group.prepare(problem, backend)
     return prepared
-
-
-def assert_right(problem, backend):
-    prepared = only(problem, backend)
-    for draw in (BEFORE, AFTER):
-        problem.renew(draw)
-        product = prepared.multiply()
-        assert product.shape == (problem.case.rows, problem.case.batch)
-        error = problem.error(product, draw)
-        assert error <= TOLERANCE[problem.case.dtype], (problem.case, prepared.variant, error)
 
 
 def column_problem(backend, **changes):
@@ -41,7 +30,7 @@ def test_products_are_right_on_ragged_shapes(cpu, group, batch):
             problem = column_problem(
                 cpu, rows=rows, cols=cols, batch=batch, group=group, rate=rate
             )
-            assert_right(problem, cpu)
+            assert_right(cpu, problem, only(problem, cpu))
 
 
 @pytest.mark.parametrize("batch", [1, 8, 32, 33])
@@ -58,7 +47,8 @@ def test_rows_of_any_number_of_weights_are_gathered_whole(cpu, batch):
 
 @pytest.mark.parametrize("batch", [0, 1, 16, 17, 51, 257])
 def test_products_are_right_for_any_batch(cpu, batch):
-    assert_right(column_problem(cpu, rows=33, cols=70, batch=batch, group=8, rate=0.5), cpu)
+    problem = column_problem(cpu, rows=33, cols=70, batch=batch, group=8, rate=0.5)
+    assert_right(cpu, problem, only(problem, cpu))
 
 
 def test_float64_is_as_right_as_it_can_be(cpu):
@@ -66,7 +56,7 @@ def test_float64_is_as_right_as_it_can_be(cpu):
         problem = column_problem(
             cpu, rows=rows, cols=cols, batch=50, group=8, rate=0.5, dtype="float64"
         )
-        assert_right(problem, cpu)
+        assert_right(cpu, problem, only(problem, cpu))
 
 
 def test_a_group_is_kept_if_any_of_its_weights_is(cpu):
@@ -82,7 +72,7 @@ def test_a_group_is_kept_if_any_of_its_weights_is(cpu):
 
 def test_columns_beyond_16_bits_are_found(cpu):
     problem = column_problem(cpu, rows=3, cols=(1 << 16) + 3, batch=1, group=2, rate=0.5)
-    assert_right(problem, cpu)
+    assert_right(cpu, problem, only(problem, cpu))
 
 
 def test_threads_change_nothing_to_the_bit(monkeypatch):

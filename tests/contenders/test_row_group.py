@@ -9,10 +9,9 @@ from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable, row_group
 from gpuprune.contenders.row_group.blocks import panel_height
 from gpuprune.errors import GpupruneError
-from gpuprune.problem import AFTER, BEFORE
+from gpuprune.problem import BEFORE
 from gpuprune.steps import registers
-from gpuprune.verification import TOLERANCE
-from tests.conftest import problem_of
+from tests.conftest import assert_right, problem_of
 
 SHAPES = [(1, 1), (3, 2), (5, 64), (70, 33), (300, 130)]
 RATES = [0.0, 0.5, 0.9, 1.0]
@@ -23,27 +22,18 @@ def only(problem, backend, contender=row_group):
     return prepared
 
 
-def assert_right(problem, backend):
-    prepared = only(problem, backend)
-    for draw in (BEFORE, AFTER):
-        problem.renew(draw)
-        product = prepared.multiply()
-        assert product.shape == (problem.case.rows, problem.case.batch)
-        error = problem.error(product, draw)
-        assert error <= TOLERANCE[problem.case.dtype], (problem.case, prepared.variant, error)
-
-
 @pytest.mark.parametrize(("group", "batch"), [(1, 50), (3, 50), (8, 50), (13, 1), (64, 1)])
 def test_products_are_right_on_ragged_shapes(cpu, group, batch):
     for rows, cols in SHAPES:
         for rate in RATES:
             problem = problem_of(cpu, rows=rows, cols=cols, batch=batch, group=group, rate=rate)
-            assert_right(problem, cpu)
+            assert_right(cpu, problem, only(problem, cpu))
 
 
 @pytest.mark.parametrize("batch", [0, 1, 16, 17, 51, 257])
 def test_products_are_right_for_any_batch(cpu, batch):
-    assert_right(problem_of(cpu, rows=70, cols=33, batch=batch, group=8, rate=0.5), cpu)
+    problem = problem_of(cpu, rows=70, cols=33, batch=batch, group=8, rate=0.5)
+    assert_right(cpu, problem, only(problem, cpu))
 
 
 @pytest.mark.parametrize("group", [1, 8])
@@ -52,7 +42,7 @@ def test_float64_is_as_right_as_it_can_be(cpu, group):
         problem = problem_of(
             cpu, rows=rows, cols=cols, batch=50, group=group, rate=0.5, dtype="float64"
         )
-        assert_right(problem, cpu)
+        assert_right(cpu, problem, only(problem, cpu))
 
 
 def test_the_kernel_suits_how_many_groups_share_their_columns(cpu):
@@ -99,7 +89,7 @@ def test_rows_of_any_number_of_entries_are_gathered_whole(cpu, batch):
 
 def test_columns_beyond_16_bits_are_found(cpu):
     problem = problem_of(cpu, rows=2, cols=(1 << 16) + 3, batch=1, group=1, rate=0.5)
-    assert_right(problem, cpu)
+    assert_right(cpu, problem, only(problem, cpu))
 
 
 @pytest.mark.parametrize(("rows", "group"), [(300, 8), (300, 1)])

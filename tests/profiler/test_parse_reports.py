@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -149,6 +151,34 @@ def test_an_ncu_that_hangs_is_ended(tmp_path, monkeypatch):
     monkeypatch.setattr("gpuprune.profiler.parse.ncu_rep.READ_TIMEOUT_S", 0.2)
     with pytest.raises(GpupruneError, match="did not read the report within"):
         read_report(write(tmp_path / "run.ncu-rep"))
+
+
+def test_a_signal_while_an_ncu_starts_ends_it(tmp_path, monkeypatch, interrupted_start):
+    a_machine_with(monkeypatch, tmp_path, package=False, ncu="exec sleep 600")
+    with pytest.raises(KeyboardInterrupt):
+        read_report(write(tmp_path / "run.ncu-rep"))
+    assert [process.poll() for process in interrupted_start] == [-signal.SIGTERM]
+
+
+def test_what_ends_the_reading_of_a_report_ends_its_ncu_too(tmp_path, monkeypatch):
+    pipe, folder = tmp_path / "pipe", tmp_path / "work"
+    os.mkfifo(pipe)
+    folder.mkdir()
+    a_machine_with(monkeypatch, tmp_path, package=True, ncu=f"exec sleep 60 > {pipe}")
+    path = write(tmp_path / "run.ncu-rep")
+    script = (
+        "import sys; sys.modules['ncu_report'] = None\n"
+        "from pathlib import Path; from gpuprune.profiler.parse import read_report\n"
+        f"read_report(Path({str(path)!r}))"
+    )
+    environment = os.environ | {"TMPDIR": str(folder)}
+    with subprocess.Popen([sys.executable, "-c", script], env=environment) as reading:
+        held = pipe.open("rb")  # which waits for the ncu
+        reading.terminate()
+        assert reading.wait(30) == 128 + signal.SIGTERM
+    with held:
+        assert held.read() == b""  # nobody holds the other end any more
+    assert list(folder.iterdir()) == []
 
 
 def test_what_an_ncu_leaves_behind_is_ended(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from gpuprune.errors import GpupruneError
-from gpuprune.process import end_group
+from gpuprune.process import running
 from gpuprune.profiler.errors import diagnose, keep_words
 from gpuprune.profiler.parse.findings import Draft, Findings
 from gpuprune.profiler.parse.lines import Lines
@@ -104,15 +104,11 @@ def _require_success(path: Path, ncu: Path, ended: int, said: str) -> None:
 
 def _run(command: list[str], environment: Mapping[str, str], out: Path, log: Path) -> int:
     """Run a reader of reports, and give its exit code."""
-    with out.open("wb") as stdout, log.open("wb") as stderr:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=stdout,
-            stderr=stderr,
-            env=environment,
-            start_new_session=True,
-        )
+    with (
+        out.open("wb") as output,
+        log.open("wb") as errors,
+        running(command, environment, output, errors) as process,
+    ):
         try:
             return process.wait(READ_TIMEOUT_S)
         except subprocess.TimeoutExpired as late:
@@ -120,8 +116,6 @@ def _run(command: list[str], environment: Mapping[str, str], out: Path, log: Pat
                 f"{command[0]} did not read the report within {READ_TIMEOUT_S} s",
                 hint=f"profile fewer launches (--launch-count), or {_INSTALL}",
             ) from late
-        finally:
-            end_group(process)
 
 
 def _add_kernel(dumped: dict[str, Any], findings: Findings) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from gpuprune.errors import GpupruneError
+from gpuprune.process import ending_on_signals
 from gpuprune.profiler.errors import complaints, diagnose
 from gpuprune.profiler.parse import ncu_csv, ncu_rep, ncu_text, nvprof_csv, nvprof_text
 from gpuprune.profiler.parse.advice import collect_command
@@ -87,11 +88,12 @@ def _start_of(path: Path) -> bytes:
 
 def _read_binary(path: Path) -> Findings:
     findings = Findings()
-    by_package = ncu_rep.read_package(path, findings)
-    if by_package and (findings.parts or find_tool("ncu") is None):
-        return findings
-    with ncu_rep.imported_csv(path, findings) as page:
-        return _read_text(page)
+    with ending_on_signals():
+        by_package = ncu_rep.read_package(path, findings)
+        if by_package and (findings.parts or find_tool("ncu") is None):
+            return findings
+        with ncu_rep.imported_csv(path, findings) as page:
+            return _read_text(page)
 
 
 def _read_text(path: Path) -> Findings:
