@@ -31,6 +31,7 @@ _CUT_OFF: tuple[Status, ...] = ("running", "stopped", "interrupted")
 # `gpuprune profile` does with its profiler.
 GRACE_S = 15.0
 _LONGEST_REASON = 300  # characters
+_SAME_MACHINE = ("node", "gpu_uuid", "packages")  # on another, --resume refuses what there is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,8 +146,7 @@ def _make(step: Step, last: Attempt | None, place: _Place) -> None:
     if step.lacks is not None:
         keep(replace(begun, status="skipped", reason=step.lacks))
         return
-    was_cut_off = last is not None and last.status in _CUT_OFF and last.commands == begun.commands
-    if not (step.resumes and was_cut_off):
+    if not (step.resumes and last is not None and _continues(begun, last)):
         _set_aside(place.folder, step)
     start = time.monotonic()
     try:
@@ -158,6 +158,12 @@ def _make(step: Step, last: Attempt | None, place: _Place) -> None:
         raise
     seconds = time.monotonic() - start
     keep(replace(begun, status=status, seconds=seconds, exit_code=code, reason=reason))
+
+
+def _continues(begun: Attempt, last: Attempt) -> bool:
+    """Tell whether an attempt can go on with what the last one has written."""
+    here, there = ([one.machine.get(key) for key in _SAME_MACHINE] for one in (begun, last))
+    return last.status in _CUT_OFF and last.commands == begun.commands and here == there
 
 
 def _run_commands(

@@ -21,7 +21,9 @@ _WORDS = {
 def describe_machine(device: str) -> dict[str, Any]:
     """Describe hardware, driver and versions, as far as they can be told without a device."""
     return {
-        "gpu": _gpu() if device == "cuda" else None,
+        "gpu": _ask_nvidia("name,driver_version") if device == "cuda" else None,
+        "gpu_uuid": _ask_nvidia("uuid") if device == "cuda" else None,
+        "node": platform.node(),
         "cpu": environment.cpu_model(),
         "cores": environment.cpu_count(),
         "python": platform.python_version(),
@@ -76,7 +78,7 @@ def _result(attempt: Attempt) -> str:
 
 def _machine(attempt: Attempt) -> str:
     known = attempt.machine
-    gpu = f"{known['gpu']}; " if known.get("gpu") else ""
+    gpu = f"{known['gpu'].replace(', ', ', driver ')}; " if known.get("gpu") else ""
     packages = ", ".join(f"{name} {version}" for name, version in known["packages"].items())
     commit = f" ({known['commit']})" if known.get("commit") else ""
     return (
@@ -85,10 +87,9 @@ def _machine(attempt: Attempt) -> str:
     )
 
 
-def _gpu() -> str | None:
-    asked = "--query-gpu=name,driver_version"
-    line = _first_line("nvidia-smi", asked, "--format=csv,noheader")
-    return line and ", driver ".join(line.split(", "))
+def _ask_nvidia(facts: str) -> str | None:
+    """Return facts of the first GPU, between commas."""
+    return _first_line("nvidia-smi", f"--query-gpu={facts}", "--format=csv,noheader")
 
 
 def _first_line(*command: str) -> str | None:

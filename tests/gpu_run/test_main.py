@@ -119,7 +119,7 @@ def test_a_page_tells_the_machine_the_date_and_what_became_of_each_step():
 
     def attempt(name, status, **more):
         machine = {
-            "gpu": "H200, driver 580.1", "cpu": "a CPU", "cores": 16, "python": "3.12",
+            "gpu": "H200, 580.1", "cpu": "a CPU", "cores": 16, "python": "3.12",
             "gpuprune": "0.1", "commit": "abc1234", "packages": {"numpy": "2.5"},
         }  # fmt: skip
         return Attempt(

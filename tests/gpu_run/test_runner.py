@@ -13,7 +13,7 @@ from gpuprune.errors import GpupruneError
 
 pytestmark = pytest.mark.slow  # it waits for limits of seconds
 
-MACHINE = {"cpu": "a CPU", "cores": 2, "python": "3", "gpuprune": "0", "packages": {}}
+MACHINE = {"node": "a", "cpu": "a CPU", "cores": 2, "python": "3", "gpuprune": "0", "packages": {}}
 
 
 def python(code):
@@ -29,8 +29,8 @@ def step(name, *codes, **more):
 def go(tmp_path):
     """Run steps in a folder of their own; returns what became of them, by name."""
 
-    def invoke(*steps, device="fake", **more):
-        run(steps, tmp_path, device, machine=MACHINE, **more)
+    def invoke(*steps, device="fake", machine=MACHINE, **more):
+        run(steps, tmp_path, device, machine=machine, **more)
         return latest(tmp_path)
 
     return invoke
@@ -142,6 +142,14 @@ def test_other_commands_do_not_go_on_with_what_was_cut_off(go, tmp_path):
                resumes=True)  # fmt: skip
     go(one)
     assert go(replace(one, commands=(python(COUNT),)))["a"].status == "done"
+    assert (tmp_path / "count").read_text() == (tmp_path / "count.old").read_text() == "x"
+
+
+def test_another_machine_begins_anew_what_was_cut_off(go, tmp_path):
+    code = f"{COUNT}\nimport time; time.sleep(60 if not os.path.exists('count.old') else 0)"
+    one = step("a", code, limit_s=1.5, files=("count",), resumes=True)
+    assert go(one)["a"].status == "stopped"
+    assert go(one, machine=MACHINE | {"node": "b"})["a"].status == "done"
     assert (tmp_path / "count").read_text() == (tmp_path / "count.old").read_text() == "x"
 
 
