@@ -105,8 +105,8 @@ IN_RESULTS = [
     ),
     Defect(
         name="rows are taken to lie without gaps",
-        right="const float* row = activations + those.at[from + u] * pitch + first;",
-        wrong="const float* row = activations + those.at[from + u] * batch + first;",
+        right="(slab + those[u] * row_bytes)",
+        wrong="(slab + those[u] * (batch * 4))",
         orientation="column",
     ),
     Defect(
@@ -119,6 +119,24 @@ IN_RESULTS = [
         name="warps add sums that are not there",
         right="        }\n        __syncthreads();\n        if (warp < half) {",
         wrong="        }\n        if (warp < half) {",
+        orientation="column",
+    ),
+    Defect(
+        name="a chunk is replaced while it is read (strips)",
+        right="__syncwarp();  // everyone has done with the chunk that goes\n        if (P",
+        wrong="if (P",
+        orientation="column",
+    ),
+    Defect(
+        name="weights are read before they are there",
+        right="            staged[lane] = next_weights;\n        }\n        __syncwarp();",
+        wrong="            staged[lane] = next_weights;\n        }",
+        orientation="column",
+    ),
+    Defect(
+        name="a strip is written before it is there",
+        right="put(shared);\n    }\n    __syncthreads();",
+        wrong="put(shared);\n    }",
         orientation="column",
     ),
     Defect(
@@ -184,19 +202,19 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="the batch's last columns are read beyond",
-        right="first + s * LANES < batch ? row[s * LANES] : 0.0f",
-        wrong="row[s * LANES]",
+        right="if (first + s * LANES < batch) {\n                    operands",
+        wrong="{\n                    operands",
         orientation="column",
     ),
     Defect(
         name="sums are kept for one warp too many",
-        right="shared + (warp - half) * (DEPTH",
-        wrong="shared + warp * (DEPTH",
+        right="put(shared + (warp - half) * (DEPTH",
+        wrong="put(shared + warp * (DEPTH",
         orientation="column",
     ),
     Defect(
         name="a pair is loaded from an odd address",
-        right=" && pitch % 2 == 0",
+        right=" && row_bytes % 4 == 0",
         wrong="",
         orientation="column",
         dtype="float16",
@@ -212,8 +230,8 @@ IN_ORDER = [
     ),
     Defect(
         name="sums are replaced while they are read",
-        right="        }\n        __syncthreads();\n    }\n\n    if (warp == 0)",
-        wrong="        }\n    }\n\n    if (warp == 0)",
+        right="        }\n        __syncthreads();\n    }\n\n    // All",
+        wrong="        }\n    }\n\n    // All",
         orientation="column",
     ),
 ]

@@ -27,7 +27,7 @@ FOLLOWING = {
         "HEIGHT": row_device.HEIGHT,
         "CHUNK": row_device.chunk_of(one["DEPTH"]),
     },
-    "gather.cu": lambda _: {"CHUNK": column_device.GATHER_CHUNK},
+    "gather.cu": lambda one: {"CHUNK": column_device.chunk_of(one["DEPTH"])},
     "fragments.cu": lambda _: {"CHUNK": column_device.FRAGMENTS_CHUNK},
 }
 

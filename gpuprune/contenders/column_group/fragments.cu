@@ -72,32 +72,33 @@ multiply_fragments(const int rows, const int batch, const int group, const int s
                    const int* __restrict__ starts,                  // (strips + 1)
                    const Pair* __restrict__ columns,                // (entries / 2)
                    const Weights* __restrict__ weights,             // (chunks, PARTS, LANES)
-                   const unsigned short* __restrict__ activations,  // (cols, batch), `pitch` apart
-                   const long long pitch,
+                   const unsigned short* __restrict__ activations,  // (cols, batch), `row_bytes` apart
+                   const long long row_bytes,
                    unsigned short* __restrict__ out)                // (rows, batch)
 {
     extern __shared__ float shared[];  // (warps / 2, SUMS, LANES)
     const int lane = threadIdx.x, warp = threadIdx.y, warps = blockDim.y;
     const int strip = order[blockIdx.x];
     const int first = blockIdx.y * (16 * TILES) + lane / 4 * 2;  // of the batch, in its first tile
-    const bool is_aligned = reinterpret_cast<size_t>(activations) % 4 == 0 && pitch % 2 == 0;
+    const bool is_aligned = reinterpret_cast<size_t>(activations) % 4 == 0 && row_bytes % 4 == 0;
+
+    const char* slab = reinterpret_cast<const char*>(activations + first);
 
     float sums[TILES][PARTS][4] = {};
     const int end = starts[strip + 1] / CHUNK;
     for (int chunk = starts[strip] / CHUNK + warp; chunk < end; chunk += warps) {
         const Pair* pairs = columns + static_cast<long long>(chunk) * (CHUNK / 2) + lane % 4;
         const Pair low = pairs[0], high = pairs[4];
-        const unsigned short* sources[4] = {
-            activations + low.at[0] * pitch + first, activations + low.at[1] * pitch + first,
-            activations + high.at[0] * pitch + first, activations + high.at[1] * pitch + first};
+        const char* sources[4] = {slab + low.at[0] * row_bytes, slab + low.at[1] * row_bytes,
+                                  slab + high.at[0] * row_bytes, slab + high.at[1] * row_bytes};
         unsigned operands[TILES][4];
 #pragma unroll
         for (int tile = 0; tile < TILES; ++tile) {
             unsigned loaded[4];
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                loaded[i] =
-                    load_pair(sources[i] + tile * 16, batch - first - tile * 16, is_aligned);
+                const unsigned short* row = reinterpret_cast<const unsigned short*>(sources[i]);
+                loaded[i] = load_pair(row + tile * 16, batch - first - tile * 16, is_aligned);
             }
 #pragma unroll
             for (int half = 0; half < 2; ++half) {

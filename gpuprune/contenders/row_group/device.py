@@ -176,8 +176,8 @@ def _prepared(problem: Problem, gpu: Gpu, product: _Product) -> Prepared:
     def multiply() -> Array:
         if not size:
             return out
-        activations, pitch = by_rows(problem.activations, xp)
-        operands = (*sizes, *product.format, activations, np.int64(pitch), parts)
+        activations, row_bytes = by_rows(problem.activations, xp)
+        operands = (*sizes, *product.format, activations, np.int64(row_bytes), parts)
         product.launch(grid, product.block, *operands)
         if parts is not out:
             number = np.int32(product.parts)

@@ -40,11 +40,12 @@ struct Held {
     Sums at[DEPTH];
 
     // Columns beyond the matrix or the batch are zeros.
-    __device__ void load(const float* __restrict__ activations, const long long pitch,
+    __device__ void load(const float* __restrict__ activations, const long long row_bytes,
                          const int column, const int cols, const int first, const int batch) {
 #pragma unroll
         for (int t = 0; t < DEPTH; ++t) {
-            const float* row = activations + (column + t) * pitch + first;
+            const float* row = reinterpret_cast<const float*>(
+                reinterpret_cast<const char*>(activations + first) + (column + t) * row_bytes);
 #pragma unroll
             for (int s = 0; s < SLOTS; ++s) {
                 const bool is_there = column + t < cols && first + s * LANES < batch;
@@ -62,8 +63,8 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
                 const int* __restrict__ starts,           // (records + 1)
                 const unsigned char* __restrict__ rows,   // (entries)
                 const Weights* __restrict__ weights,      // (entries, DEPTH / 4)
-                const float* __restrict__ activations,    // (cols, batch), `pitch` apart
-                const long long pitch,
+                const float* __restrict__ activations,    // (cols, batch), `row_bytes` apart
+                const long long row_bytes,
                 float* __restrict__ out)                  // (splits, height, batch)
 {
     extern __shared__ Weights shared[];
@@ -116,14 +117,14 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
             const int column = __shfl_sync(ALL, next_column, known);
             const int stop = __shfl_sync(ALL, next_stop, known);
             if (!AHEAD || known == 0) {
-                held.load(activations, pitch, column, cols, first, batch);
+                held.load(activations, row_bytes, column, cols, first, batch);
             } else {
                 held = next;
             }
             if (AHEAD && known + 1 < LANES) {
                 const int coming = __shfl_sync(ALL, next_column, known + 1);
                 if (record + 1 < end) {
-                    next.load(activations, pitch, coming, cols, first, batch);
+                    next.load(activations, row_bytes, coming, cols, first, batch);
                 }
             }
             while (entry < stop) {

@@ -38,8 +38,8 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
                 const int* __restrict__ starts,         // (windows * rows + 1)
                 const Weights* __restrict__ weights,    // (steps)
                 const Places* __restrict__ places,      // (steps)
-                const float* __restrict__ activations,  // (cols, batch), `pitch` apart
-                const long long pitch,
+                const float* __restrict__ activations,  // (cols, batch), `row_bytes` apart
+                const long long row_bytes,
                 float* __restrict__ out)                // (windows, rows, batch)
 {
     extern __shared__ Weights shared[];
@@ -52,11 +52,13 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
     const int first = blockIdx.y * (LANES * SLOTS) + lane;
     for (int place = warp; place < window; place += warps) {
         const long long column = static_cast<long long>(number) * window + place;
+        const float* row = reinterpret_cast<const float*>(
+            reinterpret_cast<const char*>(activations + first) + column * row_bytes);
         Operand operand = {};
 #pragma unroll
         for (int s = 0; s < SLOTS; ++s) {
             if (column < cols && first + s * LANES < batch) {
-                operand.at[s] = activations[column * pitch + first + s * LANES];
+                operand.at[s] = row[s * LANES];
             }
         }
         operands[place * LANES + lane] = operand;
