@@ -184,7 +184,8 @@ def _count_panels(launch: _Launch) -> Counts:
     vectors = depth * _WORD // _VECTOR  # of an entry
     of_slab = (
         (2 * begin.size + 2 * first.size) * count_shared(_WORD, LANES)
-        + _streamed(first, last, _WORD)  # columns
+        + first.size * count_shared(_WORD, LANES)  # the first column, and the others
+        + _streamed(first + 1, last, _WORD)
         + _streamed(first + 1, last + 1, _WORD)  # starts
         + _streamed(entry * vectors, last_entry * vectors, _VECTOR)
         + _streamed(entry, last_entry, 1, chunk)  # rows
@@ -249,8 +250,9 @@ def _count_fragments(launch: _Launch) -> Counts:
     )
     tiles, rest = divmod(batch, _TILE)
     starts = np.int64(row_bytes) * _of_four_entries(columns)
-    whole = _count_tile(starts, _TILE, is_aligned=row_bytes % _WORD == 0)
-    last = _count_tile(starts + tiles * SECTOR_BYTES, rest, is_aligned=row_bytes % _WORD == 0)
+    are_pairs = row_bytes % _WORD == 0 and batch % 2 == 0
+    whole = _count_tile(starts, _TILE, are_pairs=are_pairs)
+    last = _count_tile(starts + tiles * SECTOR_BYTES, rest, are_pairs=are_pairs)
     loads: Counts = launch.slabs * of_slab + tiles * whole + last
     return loads
 
@@ -261,13 +263,13 @@ def _of_four_entries(columns: Integers) -> Integers:
     return halves_by_pair.transpose(0, 1, 3, 2).reshape(-1, 4)
 
 
-def _count_tile(starts: Integers, width: int, *, is_aligned: bool) -> Counts:
+def _count_tile(starts: Integers, width: int, *, are_pairs: bool) -> Counts:
     """Count the loads of a tile's activations, of `width` columns of the batch.
 
     starts: (loads, 4), where each of four rows begins. A lane loads two numbers at once, or where
-    that is not aligned, or there is but one, one after the other.
+    these are no pairs, one after the other.
     """
-    pairs = width // 2 if is_aligned else 0
+    pairs = width // 2 if are_pairs else 0
     counts = _count_lanes(starts, pairs, 2 * _HALF)
     for odd in (0, 1):
         alone = (width - 2 * pairs + 1 - odd) // 2

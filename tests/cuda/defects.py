@@ -64,8 +64,8 @@ IN_RESULTS = [
     ),
     Defect(
         name="sums are added before they are there",
-        right="    }\n    __syncthreads();\n\n    // Consecutive",
-        wrong="    }\n\n    // Consecutive",
+        right="    }\n    __syncthreads();\n\n    // Each warp",
+        wrong="    }\n\n    // Each warp",
     ),
     Defect(
         name="windows are read before they are there",
@@ -79,13 +79,18 @@ IN_RESULTS = [
     ),
     Defect(
         name="the record ahead is the one at hand",
-        right="next_column, known + 1);",
-        wrong="next_column, known);",
+        right="columns[record + lane + 1]",
+        wrong="columns[record + lane]",
     ),
     Defect(
         name="a row keeps its last entry only",
-        right="total.at[s] += products.at[s];",
-        wrong="total.at[s] = products.at[s];",
+        right="totals[e] = *to[e];",
+        wrong="totals[e] = {};",
+    ),
+    Defect(
+        name="the last of an odd number of entries is left out",
+        right="if (place < pause) {",
+        wrong="if (place > pause) {",
     ),
     Defect(
         name="splits write over each other",
@@ -172,13 +177,13 @@ IN_RESULTS = [
 IN_ADDRESSES = [
     Defect(
         name="columns beyond the matrix are read",
-        right="column + t < cols && first + s * LANES < batch",
-        wrong="first + s * LANES < batch",
+        right="is_there = !RAGGED || column + t < cols;",
+        wrong="is_there = true;",
     ),
     Defect(
         name="columns beyond the batch are read",
-        right="column + t < cols && first + s * LANES < batch",
-        wrong="column + t < cols",
+        right="if (is_there && s * LANES < left) {",
+        wrong="if (is_there) {",
     ),
     Defect(
         name="entries beyond the last are read",
@@ -187,8 +192,8 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="rows beyond the last are written",
-        right="to_row < height && to_column < batch",
-        wrong="to_column < batch",
+        right="to_row < height && first",
+        wrong="first",
     ),
     Defect(
         name="steps beyond the last are read",
@@ -214,7 +219,7 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="a pair is loaded from an odd address",
-        right=" && row_bytes % 4 == 0",
+        right="\n                           row_bytes % 4 == 0 &&",
         wrong="",
         orientation="column",
         dtype="float16",
@@ -225,8 +230,8 @@ IN_ADDRESSES = [
 IN_ORDER = [
     Defect(
         name="entries are read before they are there",
-        right="chunk_row = next_row;\n                    __syncwarp();",
-        wrong="chunk_row = next_row;",
+        right="                    __syncwarp();\n                    chunk_end",
+        wrong="                    chunk_end",
     ),
     Defect(
         name="sums are replaced while they are read",
