@@ -86,7 +86,7 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
     for (int row = begin; row < end; ++row) {
         const int stop = starts[list + row + 1];
         Operand sums = {};
-        for (; step < stop; ++step) {
+        while (step < stop) {
             if (step == chunk_end) {
                 __syncwarp();  // everyone has done with the chunk that goes
                 chunk_weights[lane] = next_weights;
@@ -95,14 +95,21 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
                 chunk_end += LANES;
                 fetch(chunk_end);
             }
-            const Weights four = chunk_weights[step - chunk_end + LANES];
-            const Places at = chunk_places[step - chunk_end + LANES];
+            int place = step - chunk_end + LANES;
+            step = min(stop, chunk_end);
+            const int pause = step - chunk_end + LANES;
+#pragma unroll 2
+            for (; place < pause; ++place) {
+                const Weights four = chunk_weights[place];
+                const Places at = chunk_places[place];
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const Operand operand = operands[(at.at[i / DEPTH] + i % DEPTH) * LANES + lane];
+                for (int i = 0; i < 4; ++i) {
+                    const Operand operand =
+                        operands[(at.at[i / DEPTH] + i % DEPTH) * LANES + lane];
 #pragma unroll
-                for (int s = 0; s < SLOTS; ++s) {
-                    sums.at[s] = fmaf(four.at[i], operand.at[s], sums.at[s]);
+                    for (int s = 0; s < SLOTS; ++s) {
+                        sums.at[s] = fmaf(four.at[i], operand.at[s], sums.at[s]);
+                    }
                 }
             }
         }
