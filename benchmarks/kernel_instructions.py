@@ -7,7 +7,7 @@ Packs the paper's layer, compiles each kernel that it is multiplied with, and fi
 multiplies. The first table has that loop's instructions for each weight and the whole batch. The
 second has predicted times, in microseconds, each with everything else for free:
 
-- issue: the schedulers issue the loop, and the loop around it as if it took every branch
+- issue: the schedulers issue the loop, and the loop around it but what comes once in many passes
 - waits: each warp waits for what it loads, and the others of its scheduler work meanwhile
 - memory: caches and main memory move what the kernel states (`gpuprune/roofline.py`)
 - after: starting, and the kernel that adds the parts

@@ -144,9 +144,6 @@ def loops(
     the inner loop is the one with most multiplications, and of such the shortest, which is for the
     operands that most people have. Behind the last exit lie the ways around
     where a warp diverged, which come back to the code before it.
-
-    A pass leaves out what a branch leaps over, unless that has the inner loop or more loads than
-    all else: the others come once in many passes.
     """
     last_exit = max(number for number, one in enumerate(instructions) if one.opcode == "EXIT")
     spans = [
@@ -170,29 +167,43 @@ def loops(
         (span for span in spans if span == inner or _within(inner, span)),
         key=lambda span: span[1] - span[0],
     )
+    visited = _one_pass(instructions, labels, (first, last), inner)
+    before = [instructions[number] for number in visited if number < begin]
+    after = [instructions[number] for number in visited if number >= end]
+    return instructions[begin:end], [*before, *after], len(before)
+
+
+def _one_pass(
+    instructions: Sequence[Instruction],
+    labels: Mapping[str, int],
+    outer: tuple[int, int],
+    inner: tuple[int, int],
+) -> list[int]:
+    """Number the instructions of a pass of the outer loop.
+
+    It leaves out what a branch leaps over, unless that has the inner loop or more loads than all
+    else: the others come once in many passes.
+    """
+    first, last = outer
     leaps = {
         number: labels[one.target]
         for number, one in enumerate(instructions[:last])
         if number >= first
         and one.is_guarded
         and number < labels.get(one.target, 0) <= last
-        and not number < begin < labels[one.target]
+        and not number < inner[0] < labels[one.target]
+        and not inner[0] <= number < inner[1]
     }
 
     def loads(number: int) -> int:
         return count(instructions[number : leaps[number]])["LDG"]
 
     kept = max(leaps, key=loads, default=None)
-    before: list[Instruction] = []
-    after: list[Instruction] = []
-    number = first
+    visited, number = [], first
     while number < last:
-        if number == begin:
-            number = end
-            continue
-        (before if number < begin else after).append(instructions[number])
+        visited.append(number)
         number = leaps[number] if number in leaps and number != kept else number + 1
-    return instructions[begin:end], [*before, *after], len(before)
+    return visited
 
 
 def _within(span: tuple[int, int], other: tuple[int, int]) -> bool:
