@@ -103,13 +103,13 @@ def too_large(batch: int, **numbers: int) -> str | None:
 
 
 def by_rows(values: Array, xp: Any) -> tuple[Array, int]:
-    """Return a matrix whose rows lie in one piece, and how many values apart these are.
+    """Return a matrix whose rows lie in one piece, and how many bytes apart these are.
 
     It is the matrix itself, unless its columns lie apart: then a copy of what it holds now.
     """
     apart = values.shape[1] > 1 and values.strides[1] != values.itemsize
     held = xp.ascontiguousarray(values) if apart else values
-    return held, held.strides[0] // held.itemsize
+    return held, held.strides[0]
 
 
 def _fill_up(values: Array, length: int, xp: Any) -> Array:

@@ -176,7 +176,7 @@ def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:
 
 def _count_panels(launch: _Launch) -> Counts:
     """Count what `multiply_panels` loads: a warp takes a share of a panel's records."""
-    _, cols, batch, _, _, shares, columns, starts, *_, pitch, _ = launch.arguments
+    _, cols, batch, _, _, shares, columns, starts, *_, row_bytes, _ = launch.arguments
     depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
     begin, end = shares[:, :-1].ravel(), shares[:, 1:].ravel()  # (panels * parts,), a warp each
     first, last = begin[begin < end], end[begin < end]
@@ -184,19 +184,20 @@ def _count_panels(launch: _Launch) -> Counts:
     vectors = depth * _WORD // _VECTOR  # of an entry
     of_slab = (
         (2 * begin.size + 2 * first.size) * count_shared(_WORD, LANES)
-        + _streamed(first, last, _WORD)  # columns
+        + first.size * count_shared(_WORD, LANES)  # the first column, and the others
+        + _streamed(first + 1, last, _WORD)
         + _streamed(first + 1, last + 1, _WORD)  # starts
         + _streamed(entry * vectors, last_entry * vectors, _VECTOR)
         + _streamed(entry, last_entry, 1, chunk)  # rows
     )
     held = columns[:, None] + np.arange(depth)  # (records, depth)
-    loads: Counts = launch.slabs * of_slab + _activations(held[held < cols], batch, pitch)
+    loads: Counts = launch.slabs * of_slab + _activations(held[held < cols], batch, row_bytes)
     return loads
 
 
 def _count_staged(launch: _Launch) -> Counts:
     """Count what `multiply_staged` loads: a block takes a window, a warp some of its lists."""
-    rows, cols, batch, _, blocks, shares, starts, *_, pitch, _ = launch.arguments
+    rows, cols, batch, _, blocks, shares, starts, *_, row_bytes, _ = launch.arguments
     lists = np.arange(len(shares))[:, None] * np.int64(rows)  # (windows, 1), the first of each
     begin, end = lists + shares[:, :-1], lists + shares[:, 1:]  # (windows, workers), a warp each
     step, last_step = starts[begin[begin < end]], starts[end[begin < end]]
@@ -207,7 +208,7 @@ def _count_staged(launch: _Launch) -> Counts:
         + _streamed(step, last_step, _VECTOR)  # weights
         + _streamed(step, last_step, 2 * places)
     )
-    windows = _activations(np.arange(cols), batch, pitch)  # of all, each copied by one block
+    windows = _activations(np.arange(cols), batch, row_bytes)  # of all, each copied by one block
     loads: Counts = launch.slabs * of_slab + blocks * windows
     return loads
 
@@ -222,22 +223,23 @@ def _count_parts(launch: _Launch) -> Counts:
 
 def _count_strips(launch: _Launch) -> Counts:
     """Count what `multiply_strips` loads: the warps of a block share the chunks of a strip."""
-    _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
+    _, batch, _, _, order, _, columns, *_, row_bytes, _ = launch.arguments
     depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
-    warps, vector = launch.block[1], min(depth, 4)  # weights
+    warps, chunks = launch.block[1], columns.size // chunk
     indices = ceil(chunk * columns.itemsize / _VECTOR)  # loads of a chunk's columns
+    piece = max(1, chunk * depth // LANES)  # weights of a lane
     of_slab = (
         3 * order.size * warps * count_shared(_WORD, LANES)  # order, and both ends of the strip
-        + columns.size // chunk * indices * count_shared(_VECTOR, LANES)
-        + columns.size * depth // vector * count_shared(vector * _WORD, LANES)
+        + chunks * indices * count_shared(min(chunk * columns.itemsize, _VECTOR), LANES)
+        + chunks * count_spans(np.zeros(1, np.int64), chunk * depth // piece, piece * _WORD)[0]
     )
-    loads: Counts = launch.slabs * of_slab + _activations(columns, batch, pitch)
+    loads: Counts = launch.slabs * of_slab + _activations(columns, batch, row_bytes)
     return loads
 
 
 def _count_fragments(launch: _Launch) -> Counts:
     """Count what `multiply_fragments` loads: 16 entries, and 16 of the batch, at a time."""
-    _, batch, _, _, order, _, columns, *_, pitch, _ = launch.arguments
+    _, batch, _, _, order, _, columns, *_, row_bytes, _ = launch.arguments
     parts, warps = launch.constants["DEPTH"] // 8, launch.block[1]
     chunks = columns.size // launch.constants["CHUNK"]
     pair = 2 * columns.itemsize  # of columns, and a load has four of these
@@ -247,9 +249,10 @@ def _count_fragments(launch: _Launch) -> Counts:
         + parts * chunks * count_spans(np.zeros(1, np.int64), LANES, 8)[0]  # weights
     )
     tiles, rest = divmod(batch, _TILE)
-    starts = _HALF * np.int64(pitch) * _of_four_entries(columns)
-    whole = _count_tile(starts, _TILE, is_aligned=pitch % 2 == 0)
-    last = _count_tile(starts + tiles * SECTOR_BYTES, rest, is_aligned=pitch % 2 == 0)
+    starts = np.int64(row_bytes) * _of_four_entries(columns)
+    are_pairs = row_bytes % _WORD == 0 and batch % 2 == 0
+    whole = _count_tile(starts, _TILE, are_pairs=are_pairs)
+    last = _count_tile(starts + tiles * SECTOR_BYTES, rest, are_pairs=are_pairs)
     loads: Counts = launch.slabs * of_slab + tiles * whole + last
     return loads
 
@@ -260,13 +263,13 @@ def _of_four_entries(columns: Integers) -> Integers:
     return halves_by_pair.transpose(0, 1, 3, 2).reshape(-1, 4)
 
 
-def _count_tile(starts: Integers, width: int, *, is_aligned: bool) -> Counts:
+def _count_tile(starts: Integers, width: int, *, are_pairs: bool) -> Counts:
     """Count the loads of a tile's activations, of `width` columns of the batch.
 
     starts: (loads, 4), where each of four rows begins. A lane loads two numbers at once, or where
-    that is not aligned, or there is but one, one after the other.
+    these are no pairs, one after the other.
     """
-    pairs = width // 2 if is_aligned else 0
+    pairs = width // 2 if are_pairs else 0
     counts = _count_lanes(starts, pairs, 2 * _HALF)
     for odd in (0, 1):
         alone = (width - 2 * pairs + 1 - odd) // 2
@@ -287,13 +290,13 @@ def _count_lanes(starts: Integers, lanes: int, width: int) -> Counts:
     return counts
 
 
-def _activations(columns: Integers, batch: int, pitch: int) -> Counts:
+def _activations(columns: Integers, batch: int, row_bytes: int) -> Counts:
     """Count the loads of some rows of the activations (cols, batch), 32 of the batch at a time."""
     by_place = [
         _streamed(np.array([place]), np.array([place + batch]), _WORD)
         for place in range(SECTOR_BYTES // _WORD)
     ]
-    return _at_places(columns * np.int64(pitch), by_place)
+    return _at_places(columns * np.int64(row_bytes // _WORD), by_place)
 
 
 def _at_places(starts: Integers, by_place: list[Counts]) -> Counts:

@@ -96,6 +96,9 @@ def odd_views(problem, xp):
     wide = xp.full((cols, batch + 3), xp.nan, activations.dtype)
     wide[:, 1:-2] = activations
     yield "rows apart, and not aligned", replace(problem, activations=wide[:, 1:-2])
+    wide = xp.full((cols, batch + 1), xp.nan, activations.dtype)
+    wide[:, :-1] = activations
+    yield "rows one value apart", replace(problem, activations=wide[:, :-1])
     twice = xp.full((cols, 2 * batch), xp.nan, activations.dtype)
     twice[:, ::2] = activations
     yield "columns apart", replace(problem, activations=twice[:, ::2])

@@ -64,8 +64,8 @@ IN_RESULTS = [
     ),
     Defect(
         name="sums are added before they are there",
-        right="    }\n    __syncthreads();\n\n    // Consecutive",
-        wrong="    }\n\n    // Consecutive",
+        right="    }\n    __syncthreads();\n\n    // Each warp",
+        wrong="    }\n\n    // Each warp",
     ),
     Defect(
         name="windows are read before they are there",
@@ -79,13 +79,18 @@ IN_RESULTS = [
     ),
     Defect(
         name="the record ahead is the one at hand",
-        right="next_column, known + 1);",
-        wrong="next_column, known);",
+        right="columns[record + lane + 1]",
+        wrong="columns[record + lane]",
     ),
     Defect(
         name="a row keeps its last entry only",
-        right="total.at[s] += products.at[s];",
-        wrong="total.at[s] = products.at[s];",
+        right="totals[e] = *to[e];",
+        wrong="totals[e] = {};",
+    ),
+    Defect(
+        name="the last of an odd number of entries is left out",
+        right="if (place < pause) {",
+        wrong="if (place > pause) {",
     ),
     Defect(
         name="splits write over each other",
@@ -105,8 +110,8 @@ IN_RESULTS = [
     ),
     Defect(
         name="rows are taken to lie without gaps",
-        right="const float* row = activations + those.at[from + u] * pitch + first;",
-        wrong="const float* row = activations + those.at[from + u] * batch + first;",
+        right="(slab + those[u] * row_bytes)",
+        wrong="(slab + those[u] * (batch * 4))",
         orientation="column",
     ),
     Defect(
@@ -119,6 +124,24 @@ IN_RESULTS = [
         name="warps add sums that are not there",
         right="        }\n        __syncthreads();\n        if (warp < half) {",
         wrong="        }\n        if (warp < half) {",
+        orientation="column",
+    ),
+    Defect(
+        name="a chunk is replaced while it is read (strips)",
+        right="__syncwarp();  // everyone has done with the chunk that goes\n        if (P",
+        wrong="if (P",
+        orientation="column",
+    ),
+    Defect(
+        name="weights are read before they are there",
+        right="            staged[lane] = next_weights;\n        }\n        __syncwarp();",
+        wrong="            staged[lane] = next_weights;\n        }",
+        orientation="column",
+    ),
+    Defect(
+        name="a strip is written before it is there",
+        right="put(shared);\n    }\n    __syncthreads();",
+        wrong="put(shared);\n    }",
         orientation="column",
     ),
     Defect(
@@ -154,13 +177,13 @@ IN_RESULTS = [
 IN_ADDRESSES = [
     Defect(
         name="columns beyond the matrix are read",
-        right="column + t < cols && first + s * LANES < batch",
-        wrong="first + s * LANES < batch",
+        right="is_there = !RAGGED || column + t < cols;",
+        wrong="is_there = true;",
     ),
     Defect(
         name="columns beyond the batch are read",
-        right="column + t < cols && first + s * LANES < batch",
-        wrong="column + t < cols",
+        right="if (is_there && s * LANES < left) {",
+        wrong="if (is_there) {",
     ),
     Defect(
         name="entries beyond the last are read",
@@ -169,8 +192,8 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="rows beyond the last are written",
-        right="to_row < height && to_column < batch",
-        wrong="to_column < batch",
+        right="to_row < height && first",
+        wrong="first",
     ),
     Defect(
         name="steps beyond the last are read",
@@ -184,19 +207,19 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="the batch's last columns are read beyond",
-        right="first + s * LANES < batch ? row[s * LANES] : 0.0f",
-        wrong="row[s * LANES]",
+        right="if (first + s * LANES < batch) {\n                    operands",
+        wrong="{\n                    operands",
         orientation="column",
     ),
     Defect(
         name="sums are kept for one warp too many",
-        right="shared + (warp - half) * (DEPTH",
-        wrong="shared + warp * (DEPTH",
+        right="put(shared + (warp - half) * (DEPTH",
+        wrong="put(shared + warp * (DEPTH",
         orientation="column",
     ),
     Defect(
         name="a pair is loaded from an odd address",
-        right=" && pitch % 2 == 0",
+        right="\n                           row_bytes % 4 == 0 &&",
         wrong="",
         orientation="column",
         dtype="float16",
@@ -207,13 +230,13 @@ IN_ADDRESSES = [
 IN_ORDER = [
     Defect(
         name="entries are read before they are there",
-        right="chunk_row = next_row;\n                    __syncwarp();",
-        wrong="chunk_row = next_row;",
+        right="                    __syncwarp();\n                    chunk_end",
+        wrong="                    chunk_end",
     ),
     Defect(
         name="sums are replaced while they are read",
-        right="        }\n        __syncthreads();\n    }\n\n    if (warp == 0)",
-        wrong="        }\n    }\n\n    if (warp == 0)",
+        right="        }\n        __syncthreads();\n    }\n\n    // All",
+        wrong="        }\n    }\n\n    // All",
         orientation="column",
     ),
 ]

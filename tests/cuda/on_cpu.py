@@ -26,7 +26,7 @@ DEFAULT_SHARED_BYTES = 48 << 10
 _HUGE = 1 << 24
 
 _SHARED = re.compile(r"extern __shared__ (\w+) (\w+)\[\];")
-_KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([\d, ]+\))?\s+(\w+)\(')
+_KERNEL = re.compile(r'extern "C" __global__ void(?:\s+__launch_bounds__\([^)]+\))?\s+(\w+)\(')
 
 
 class LaunchError(Exception):

@@ -27,13 +27,13 @@ FOLLOWING = {
         "HEIGHT": row_device.HEIGHT,
         "CHUNK": row_device.chunk_of(one["DEPTH"]),
     },
-    "gather.cu": lambda _: {"CHUNK": column_device.GATHER_CHUNK},
+    "gather.cu": lambda one: {"CHUNK": column_device.chunk_of(one["DEPTH"])},
     "fragments.cu": lambda _: {"CHUNK": column_device.FRAGMENTS_CHUNK},
 }
 
 
 KERNELS = [
-    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16, 32), SLOTS=(1, 2)),
+    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16, 32), SLOTS=(1, 2), RAGGED=(0, 1)),
     *variants(ROW / "staged.cu", DEPTH=(1, 2), SLOTS=(1, 2)),
     *variants(ROW / "parts.cu"),
     *variants(COLUMN / "gather.cu", DEPTH=(1, 2, 4, 8, 16, 32), SLOTS=(1, 2), INDEX_BITS=(16, 32)),
@@ -47,16 +47,16 @@ KERNELS = [
 ]
 # What users meet most: groups of 1 and 8, a batch of 50.
 COMMON = [
-    *variants(ROW / "panel.cu", DEPTH=(8,), SLOTS=(2,)),
+    *variants(ROW / "panel.cu", DEPTH=(8,), SLOTS=(2,), RAGGED=(0,)),
     *variants(ROW / "staged.cu", DEPTH=(1,), SLOTS=(2,)),
     *variants(ROW / "parts.cu"),
     *variants(COLUMN / "gather.cu", DEPTH=(8,), SLOTS=(2,), INDEX_BITS=(16,)),
     *variants(COLUMN / "fragments.cu", DEPTH=(8,), TILES=(4,), INDEX_BITS=(16,), BFLOAT16=(1,)),
 ]
 # Registers a thread, of 65536 a multiprocessor: for one block of 1024 threads or of 512, and at
-# common depths for two blocks of these.
+# common depths for two blocks of these; panels fill the shared memory with one.
 BUDGET = {"panel.cu": 128, "staged.cu": 64, "parts.cu": 64, "gather.cu": 128, "fragments.cu": 128}
-COMMON_BUDGET = {**BUDGET, "panel.cu": 96, "gather.cu": 66, "fragments.cu": 64}
+COMMON_BUDGET = {**BUDGET, "panel.cu": 104, "gather.cu": 66, "fragments.cu": 64}
 
 
 def compile_for(architecture, path, constants):

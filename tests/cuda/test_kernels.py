@@ -195,7 +195,7 @@ def test_what_cannot_be_done_is_declined_in_a_sentence():
             "its tensor cores came with compute capability 8.0, and this GPU has 7.5"
         ),
         "little shared memory": (
-            "its kernel needs 8.50 KiB of shared memory for a block, and this GPU has 4.00 KiB"
+            "its kernel needs 8.62 KiB of shared memory for a block, and this GPU has 4.00 KiB"
         ),
         "no room for a window": (
             "its kernel needs 2.75 KiB of shared memory for a block, and this GPU has 2.00 KiB"

@@ -58,8 +58,19 @@ struct Watched {
         }
         return at[i];
     }
+    T operator*() const { return (*this)[0]; }
     Watched operator+(long long i) const { return at + i; }
+    Watched& operator+=(long long i) { return *this = *this + i; }
 };
+
+template <class To, class From>
+[[maybe_unused]] static Watched<To> pointer_as(const Watched<From>& from) {
+    return reinterpret_cast<const To*>(from.at);
+}
+template <class To>
+[[maybe_unused]] static Watched<To> pointer_as(const void* from) {
+    return static_cast<const To*>(from);
+}
 
 // Loads what lies at an address as another type: never the instruction of lanes that do not.
 template <class To, class From>

@@ -10,6 +10,7 @@ from tests.cuda.on_cpu import HERE, Machine
 
 _POINTER = re.compile(r"\bconst ([\w ]+?)\*(?: __restrict__)?")
 _AS_ANOTHER = re.compile(r"\*reinterpret_cast<const (\w+)\*>\((\w+)\)")
+_CAST = re.compile(r"\breinterpret_cast<const ([\w ]+?)\*>")
 _ADDRESS = re.compile(r"(reinterpret_cast<size_t>\(\w+)\)")
 _BRANCH = re.compile(r"\b(if|while) \(|\bfor \([^;]*;")
 
@@ -23,7 +24,8 @@ class WatchedMachine(Machine):
 
     def RawModule(self, code, options=()):  # noqa: N802 - CuPy's name
         code = _ADDRESS.sub(r"\1.at)", _AS_ANOTHER.sub(r"load_as<\1>(\2)", code))
-        watched = _BRANCH.sub(r"\g<0>tick(), ", _POINTER.sub(r"const Watched<\1>", code))
+        code = _CAST.sub(r"pointer_as<\1>", code)
+        watched = _BRANCH.sub(r"\g<0>tick(), ", _POINTER.sub(r"Watched<\1>", code))
         module = super().RawModule((HERE / "watched.h").read_text() + watched, options)
         return _WatchedModule(self, module)
 

@@ -27,7 +27,7 @@ _TENSOR_CORES = (8, 0)  # compute capability from which on m16n8k16 is there
 _TILE_ROWS = 8  # of the weights in such a product
 
 # Entries that a warp takes at once.
-GATHER_CHUNK = 8
+_GATHER_CHUNK = 8  # at most
 FRAGMENTS_CHUNK = 16  # of a product on tensor cores
 
 
@@ -69,6 +69,7 @@ class _Kernel:
     name: str
     variant: str
     chunk: int  # entries that a warp takes at once
+    warp_bytes: int  # of shared memory, for these
     slab: int  # columns of the batch
     steps: Steps
     constants: dict[str, int]
@@ -77,17 +78,19 @@ class _Kernel:
 
 def _gather(problem: Problem, gpu: Gpu) -> _Kernel:
     case = problem.case
-    steps = _steps(case, shallowest=1, chunk=GATHER_CHUNK)
+    steps = _steps(case, shallowest=1, chunk=_GATHER_CHUNK)
+    chunk = chunk_of(steps.depth)
     slots = 1 if case.batch <= LANES else 2
     return _Kernel(
         file="gather.cu",
         name="multiply_strips",
         variant="gather",
-        chunk=GATHER_CHUNK,
+        chunk=chunk,
+        warp_bytes=_FLOAT * chunk * steps.depth,
         slab=LANES * slots,
         steps=steps,
         constants={"SLOTS": slots},
-        strips=pack(problem.weights, problem.mask, steps, GATHER_CHUNK, gpu.xp),
+        strips=pack(problem.weights, problem.mask, steps, chunk, gpu.xp),
     )
 
 
@@ -103,6 +106,7 @@ def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
         name="multiply_fragments",
         variant="tensor cores",
         chunk=FRAGMENTS_CHUNK,
+        warp_bytes=0,
         slab=16 * tiles,
         steps=steps,
         constants={"TILES": tiles, "BFLOAT16": int(case.dtype == "bfloat16")},
@@ -130,15 +134,18 @@ def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
     slabs = ceil(case.batch / kernel.slab)
     entries = strips.columns.size / strips.order.size  # of a strip, on average
     warps, tile_bytes = _MOST_WARPS, _FLOAT * kernel.steps.depth * kernel.slab
+
+    def shared_bytes() -> int:
+        return (warps + 1) // 2 * tile_bytes + warps * kernel.warp_bytes
+
     while warps > 1 and (
-        entries < warps * _CHUNKS_A_WARP * kernel.chunk
-        or warps // 2 * tile_bytes > gpu.shared_bytes
+        entries < warps * _CHUNKS_A_WARP * kernel.chunk or shared_bytes() > gpu.shared_bytes
     ):
         warps //= 2
     launch = gpu.compile(
         _FOLDER / kernel.file,
         kernel.name,
-        shared_bytes=warps // 2 * tile_bytes,
+        shared_bytes=shared_bytes(),
         DEPTH=kernel.steps.depth,
         CHUNK=kernel.chunk,
         INDEX_BITS=8 * strips.columns.itemsize,
@@ -151,9 +158,10 @@ def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
 
     def multiply() -> Array:
         if slabs:
-            activations, pitch = by_rows(problem.activations, xp)
+            activations, row_bytes = by_rows(problem.activations, xp)
             grid, block = (strips.order.size, slabs), (LANES, warps)
-            launch(grid, block, *numbers, *format_, activations, np.int64(pitch), out)
+            operands = (*numbers, *format_, activations, np.int64(row_bytes), out)
+            launch(grid, block, *operands)
         return out
 
     size = sum(array.nbytes for array in (*format_, problem.activations, out))
@@ -171,6 +179,11 @@ def _prepared(problem: Problem, gpu: Gpu, kernel: _Kernel) -> Prepared:
         bytes=size,
         work=Work(phases=(work,), cores=cores),
     )
+
+
+def chunk_of(depth: int) -> int:
+    """Return how many entries of strips, of `depth` weights each, a warp of `gather.cu` takes."""
+    return _GATHER_CHUNK if depth < 32 else _GATHER_CHUNK // 2  # more fills its registers
 
 
 def pack(weights: Array, mask: Array, steps: Steps, chunk: int, xp: Any) -> Strips:

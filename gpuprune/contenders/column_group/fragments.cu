@@ -56,48 +56,38 @@ __device__ __forceinline__ unsigned short rounded(const float value) {
 }
 #endif
 
-// Two neighbouring columns of the batch, zeros beyond its end. A row may start at an odd address.
-__device__ __forceinline__ unsigned load_pair(const unsigned short* at, const int left,
-                                              const bool is_aligned) {
-    if (is_aligned && left > 1) {
-        return *reinterpret_cast<const unsigned*>(at);
+// Two neighbouring columns of the batch, zeros beyond its end. Where pairs are not aligned, or the
+// last has but one, they are loaded one after the other.
+template <bool ARE_PAIRS>
+__device__ __forceinline__ unsigned load_pair(const unsigned short* at, const int left) {
+    if (ARE_PAIRS) {
+        return left > 0 ? *reinterpret_cast<const unsigned*>(at) : 0;
     }
     const unsigned low = left > 0 ? at[0] : 0, high = left > 1 ? at[1] : 0;
     return low | high << 16;
 }
 
-extern "C" __global__ void __launch_bounds__(512)
-multiply_fragments(const int rows, const int batch, const int group, const int steps,
-                   const int* __restrict__ order,                   // (strips)
-                   const int* __restrict__ starts,                  // (strips + 1)
-                   const Pair* __restrict__ columns,                // (entries / 2)
-                   const Weights* __restrict__ weights,             // (chunks, PARTS, LANES)
-                   const unsigned short* __restrict__ activations,  // (cols, batch), `pitch` apart
-                   const long long pitch,
-                   unsigned short* __restrict__ out)                // (rows, batch)
-{
-    extern __shared__ float shared[];  // (warps / 2, SUMS, LANES)
-    const int lane = threadIdx.x, warp = threadIdx.y, warps = blockDim.y;
-    const int strip = order[blockIdx.x];
-    const int first = blockIdx.y * (16 * TILES) + lane / 4 * 2;  // of the batch, in its first tile
-    const bool is_aligned = reinterpret_cast<size_t>(activations) % 4 == 0 && pitch % 2 == 0;
-
-    float sums[TILES][PARTS][4] = {};
-    const int end = starts[strip + 1] / CHUNK;
-    for (int chunk = starts[strip] / CHUNK + warp; chunk < end; chunk += warps) {
+// Adds the products of every `warps`-th chunk from `chunk` up to `end`, for `left` columns of the
+// batch from the lane's first on.
+template <bool ARE_PAIRS>
+__device__ __forceinline__ void multiply_chunks(float (&sums)[TILES][PARTS][4], int chunk,
+                                                const int end, const int warps, const int lane,
+                                                const Pair* columns, const Weights* weights,
+                                                const char* slab, const long long row_bytes,
+                                                const int left) {
+    for (; chunk < end; chunk += warps) {
         const Pair* pairs = columns + static_cast<long long>(chunk) * (CHUNK / 2) + lane % 4;
         const Pair low = pairs[0], high = pairs[4];
-        const unsigned short* sources[4] = {
-            activations + low.at[0] * pitch + first, activations + low.at[1] * pitch + first,
-            activations + high.at[0] * pitch + first, activations + high.at[1] * pitch + first};
+        const char* sources[4] = {slab + low.at[0] * row_bytes, slab + low.at[1] * row_bytes,
+                                  slab + high.at[0] * row_bytes, slab + high.at[1] * row_bytes};
         unsigned operands[TILES][4];
 #pragma unroll
         for (int tile = 0; tile < TILES; ++tile) {
             unsigned loaded[4];
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                loaded[i] =
-                    load_pair(sources[i] + tile * 16, batch - first - tile * 16, is_aligned);
+                const unsigned short* row = reinterpret_cast<const unsigned short*>(sources[i]);
+                loaded[i] = load_pair<ARE_PAIRS>(row + tile * 16, left - tile * 16);
             }
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
@@ -115,6 +105,35 @@ multiply_fragments(const int rows, const int batch, const int group, const int s
                 multiply_tile(sums[tile][part], operands[tile], four.at);
             }
         }
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(512, DEPTH == 8 ? 2 : 1)
+multiply_fragments(const int rows, const int batch, const int group, const int steps,
+                   const int* __restrict__ order,                   // (strips)
+                   const int* __restrict__ starts,                  // (strips + 1)
+                   const Pair* __restrict__ columns,                // (entries / 2)
+                   const Weights* __restrict__ weights,             // (chunks, PARTS, LANES)
+                   const unsigned short* __restrict__ activations,  // (cols, batch), `row_bytes` apart
+                   const long long row_bytes,
+                   unsigned short* __restrict__ out)                // (rows, batch)
+{
+    extern __shared__ float shared[];  // (warps / 2, SUMS, LANES)
+    const int lane = threadIdx.x, warp = threadIdx.y, warps = blockDim.y;
+    const int strip = order[blockIdx.x];
+    const int first = blockIdx.y * (16 * TILES) + lane / 4 * 2;  // of the batch, in its first tile
+    const bool are_pairs = reinterpret_cast<size_t>(activations) % 4 == 0 &&
+                           row_bytes % 4 == 0 && batch % 2 == 0;
+    const char* slab = reinterpret_cast<const char*>(activations + first);
+
+    float sums[TILES][PARTS][4] = {};
+    const int begin = starts[strip] / CHUNK + warp, end = starts[strip + 1] / CHUNK;
+    if (are_pairs) {
+        multiply_chunks<true>(sums, begin, end, warps, lane, columns, weights, slab, row_bytes,
+                              batch - first);
+    } else {
+        multiply_chunks<false>(sums, begin, end, warps, lane, columns, weights, slab, row_bytes,
+                               batch - first);
     }
 
     for (int half = warps / 2; half > 0; half /= 2) {

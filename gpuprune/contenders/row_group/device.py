@@ -74,7 +74,7 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
     case, xp, slots = problem.case, gpu.xp, _slots(problem.case.batch)
     steps = Steps.of(case.group, case.cols, shallowest=4)
     chunk = chunk_of(steps.depth)
-    warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * steps.depth)
+    warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * (steps.depth + 1))  # rows, too
     warps = min(_MOST_PANEL_WARPS, gpu.shared_bytes // warp_bytes)
     if not warps:
         raise NotApplicable(_too_little_shared(gpu, warp_bytes))
@@ -101,6 +101,7 @@ def _panels(problem: Problem, gpu: Gpu) -> _Product:
             SLOTS=slots,
             HEIGHT=HEIGHT,
             CHUNK=chunk,
+            RAGGED=int(case.cols % steps.group > 0 or steps.group % steps.depth > 0),
         ),
         grid=tiles * splits,
         block=(LANES, of_block, slices),
@@ -176,8 +177,8 @@ def _prepared(problem: Problem, gpu: Gpu, product: _Product) -> Prepared:
     def multiply() -> Array:
         if not size:
             return out
-        activations, pitch = by_rows(problem.activations, xp)
-        operands = (*sizes, *product.format, activations, np.int64(pitch), parts)
+        activations, row_bytes = by_rows(problem.activations, xp)
+        operands = (*sizes, *product.format, activations, np.int64(row_bytes), parts)
         product.launch(grid, product.block, *operands)
         if parts is not out:
             number = np.int32(product.parts)

@@ -13,9 +13,11 @@
 // Work. A warp multiplies a share of the records of a panel, those from
 // shares[panel * (parts + 1) + part] up to the next, with a slab of the batch: lane l has its
 // columns l and, where SLOTS is 2, l + 32. It loads the DEPTH x 32 x SLOTS activations of a record
-// once, and adds their product with every entry to the sums of the entry's row. Sums are private
-// to a lane, so that no order is left to chance. The weights are streamed through shared memory,
-// CHUNK entries at a time, while the next ones are on their way.
+// once, while it works on the record before, and adds their product with every entry to the sums
+// of the entry's row. Sums are private to a lane, so that no order is left to chance. Entries are
+// streamed through shared memory, CHUNK at a time, while the next ones are on their way. They are
+// multiplied two at a time, for one alone would wait for its own sums; in a record no row comes
+// twice. RAGGED is 1 where blocks reach beyond the matrix.
 //
 // A thread block of (32, panels, slices) threads has `slices` warps for each of its panels; their
 // sums are added in order at the end. Blocks are numbered tile * splits + split along x, slabs
@@ -35,26 +37,63 @@ struct alignas(4 * SLOTS) Sums {
     float at[SLOTS];
 };
 
-// The activations of a record, as one lane has them.
+// The activations of a record, as one lane has them: zeros beyond the matrix or the batch.
 struct Held {
-    Sums at[DEPTH];
+    Sums at[DEPTH] = {};
 
-    // Columns beyond the matrix or the batch are zeros.
-    __device__ void load(const float* __restrict__ activations, const long long pitch,
-                         const int column, const int cols, const int first, const int batch) {
+    __device__ void load(const char* slab, const long long row_bytes, const unsigned column,
+                         const unsigned cols, const int left) {
+        const char* at_column = slab + column * row_bytes;
 #pragma unroll
         for (int t = 0; t < DEPTH; ++t) {
-            const float* row = activations + (column + t) * pitch + first;
+            const float* row = reinterpret_cast<const float*>(at_column);
+            const bool is_there = !RAGGED || column + t < cols;
+            if (!is_there) {
+                at[t] = {};
+            }
 #pragma unroll
             for (int s = 0; s < SLOTS; ++s) {
-                const bool is_there = column + t < cols && first + s * LANES < batch;
-                at[t].at[s] = is_there ? row[s * LANES] : 0.0f;
+                if (is_there && s * LANES < left) {
+                    at[t].at[s] = row[s * LANES];
+                }
             }
+            at_column += row_bytes;
         }
     }
 };
 
-extern "C" __global__ void __launch_bounds__(512)
+// Adds the products of COUNT entries to the sums of their rows, which differ.
+template <int COUNT>
+__device__ __forceinline__ void multiply_entries(const Held& held, const Weights* weights,
+                                                 const int* rows, Sums* sums) {
+    Sums* to[COUNT];
+    Sums totals[COUNT];
+#pragma unroll
+    for (int e = 0; e < COUNT; ++e) {
+        to[e] = sums + rows[e];
+        totals[e] = *to[e];
+    }
+#pragma unroll
+    for (int t = 0; t < DEPTH; t += 4) {
+#pragma unroll
+        for (int e = 0; e < COUNT; ++e) {
+            const Weights four = weights[e * (DEPTH / 4) + t / 4];
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+#pragma unroll
+                for (int s = 0; s < SLOTS; ++s) {
+                    totals[e].at[s] = fmaf(four.at[i], held.at[t + i].at[s], totals[e].at[s]);
+                }
+            }
+        }
+    }
+#pragma unroll
+    for (int e = 0; e < COUNT; ++e) {
+        *to[e] = totals[e];
+    }
+}
+
+extern "C" __global__ void __launch_bounds__(512, 1)
 multiply_panels(const int height, const int cols, const int batch, const int panels,
                 const int splits,
                 const int* __restrict__ shares,           // (panels, parts + 1)
@@ -62,8 +101,8 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
                 const int* __restrict__ starts,           // (records + 1)
                 const unsigned char* __restrict__ rows,   // (entries)
                 const Weights* __restrict__ weights,      // (entries, DEPTH / 4)
-                const float* __restrict__ activations,    // (cols, batch), `pitch` apart
-                const long long pitch,
+                const float* __restrict__ activations,    // (cols, batch), `row_bytes` apart
+                const long long row_bytes,
                 float* __restrict__ out)                  // (splits, height, batch)
 {
     extern __shared__ Weights shared[];
@@ -75,6 +114,7 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
     Weights* chunk = shared + warp * (CHUNK * DEPTH / 4);
     Sums* all_sums = reinterpret_cast<Sums*>(shared + warps * (CHUNK * DEPTH / 4));
     Sums* sums = all_sums + warp * (HEIGHT * LANES) + lane;  // those of a row are LANES apart
+    int* chunk_rows = reinterpret_cast<int*>(all_sums + warps * (HEIGHT * LANES)) + warp * CHUNK;
 
     for (int row = 0; row < HEIGHT; ++row) {
         sums[row * LANES] = {};
@@ -84,11 +124,12 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
     const int begin = panel < panels ? share[part] : 0;
     const int end = panel < panels ? share[part + 1] : 0;
     if (begin < end) {
+        const int first_column = columns[begin];
         int entry = starts[begin];
         const int last_entry = starts[end];
         int chunk_end = entry;  // the entry after those in shared memory
         Weights next_weights[VECTORS] = {};
-        int next_row = 0, chunk_row = 0;
+        int next_row = 0;
         const auto fetch = [&](const int from) {  // one chunk, to registers
 #pragma unroll
             for (int v = 0; v < VECTORS; ++v) {
@@ -103,28 +144,24 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
         };
         fetch(entry);
 
+        const char* slab = reinterpret_cast<const char*>(activations + first);
         int next_column = 0, next_stop = 0;  // of the record that is `lane` after the last ones
         Held held, next;
+        held.load(slab, row_bytes, first_column, cols, batch - first);
         for (int record = begin; record < end; ++record) {
-            const int known = (record - begin) % LANES;
+            const int known = static_cast<unsigned>(record - begin) % LANES;
             if (known == 0) {
                 if (record + lane < end) {
-                    next_column = columns[record + lane];
                     next_stop = starts[record + lane + 1];
                 }
-            }
-            const int column = __shfl_sync(ALL, next_column, known);
-            const int stop = __shfl_sync(ALL, next_stop, known);
-            if (!AHEAD || known == 0) {
-                held.load(activations, pitch, column, cols, first, batch);
-            } else {
-                held = next;
-            }
-            if (AHEAD && known + 1 < LANES) {
-                const int coming = __shfl_sync(ALL, next_column, known + 1);
-                if (record + 1 < end) {
-                    next.load(activations, pitch, coming, cols, first, batch);
+                if (record + lane + 1 < end) {
+                    next_column = columns[record + lane + 1];
                 }
+            }
+            const int stop = __shfl_sync(ALL, next_stop, known);
+            const int coming = __shfl_sync(ALL, next_column, known);
+            if (AHEAD && record + 1 < end) {
+                next.load(slab, row_bytes, coming, cols, batch - first);
             }
             while (entry < stop) {
                 if (entry == chunk_end) {
@@ -133,54 +170,54 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
                     for (int v = 0; v < VECTORS; ++v) {
                         chunk[v * LANES + lane] = next_weights[v];
                     }
-                    chunk_row = next_row;
+                    if (lane < CHUNK) {
+                        chunk_rows[lane] = next_row * LANES;
+                    }
                     __syncwarp();
                     chunk_end += CHUNK;
                     fetch(chunk_end);
                 }
-                const int pause = min(stop, chunk_end);
-                for (; entry < pause; ++entry) {
-                    const int place = entry - chunk_end + CHUNK;
-                    const int row = __shfl_sync(ALL, chunk_row, place);
-                    Sums products = {};
-#pragma unroll
-                    for (int t = 0; t < DEPTH; t += 4) {
-                        const Weights four = chunk[place * (DEPTH / 4) + t / 4];
-#pragma unroll
-                        for (int i = 0; i < 4; ++i) {
-#pragma unroll
-                            for (int s = 0; s < SLOTS; ++s) {
-                                products.at[s] =
-                                    fmaf(four.at[i], held.at[t + i].at[s], products.at[s]);
-                            }
-                        }
-                    }
-                    Sums total = sums[row * LANES];
-#pragma unroll
-                    for (int s = 0; s < SLOTS; ++s) {
-                        total.at[s] += products.at[s];
-                    }
-                    sums[row * LANES] = total;
+                int place = entry - chunk_end + CHUNK;
+                entry = min(stop, chunk_end);
+                const int pause = entry - chunk_end + CHUNK;
+#pragma unroll 1
+                for (; place + 1 < pause; place += 2) {
+                    multiply_entries<2>(held, chunk + place * (DEPTH / 4), chunk_rows + place,
+                                        sums);
                 }
+                if (place < pause) {
+                    multiply_entries<1>(held, chunk + place * (DEPTH / 4), chunk_rows + place,
+                                        sums);
+                }
+            }
+            if (AHEAD) {
+                held = next;
+            } else if (record + 1 < end) {
+                held.load(slab, row_bytes, coming, cols, batch - first);
             }
         }
     }
     __syncthreads();
 
-    // Consecutive threads write consecutive columns of the batch.
-    const int threads = LANES * warps;
-    for (int i = warp * LANES + lane; i < static_cast<int>(blockDim.y) * HEIGHT * WIDTH;
-         i += threads) {
-        const int column = i % WIDTH, row = i / WIDTH % HEIGHT, of = i / (WIDTH * HEIGHT);
+    // Each warp adds and writes rows.
+    for (int i = warp; i < static_cast<int>(blockDim.y) * HEIGHT; i += warps) {
+        const int row = i % HEIGHT, of = i / HEIGHT;
         const long long to_row = (static_cast<long long>(tile) * blockDim.y + of) * HEIGHT + row;
-        const int to_column = blockIdx.y * WIDTH + column;
-        if (to_row < height && to_column < batch) {
-            float total = 0.0f;
-            for (int s = 0; s < slices; ++s) {
-                const Sums* theirs = all_sums + (s * blockDim.y + of) * (HEIGHT * LANES);
-                total += theirs[row * LANES + column % LANES].at[column / LANES];
+        Sums total = {};
+        for (int s = 0; s < slices; ++s) {
+            const Sums theirs =
+                all_sums[((s * blockDim.y + of) * HEIGHT + row) * LANES + lane];
+#pragma unroll
+            for (int slot = 0; slot < SLOTS; ++slot) {
+                total.at[slot] += theirs.at[slot];
             }
-            out[(static_cast<long long>(split) * height + to_row) * batch + to_column] = total;
+        }
+        float* to = out + (static_cast<long long>(split) * height + to_row) * batch + first;
+#pragma unroll
+        for (int slot = 0; slot < SLOTS; ++slot) {
+            if (to_row < height && first + slot * LANES < batch) {
+                to[slot * LANES] = total.at[slot];
+            }
         }
     }
 }

@@ -38,8 +38,8 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
                 const int* __restrict__ starts,         // (windows * rows + 1)
                 const Weights* __restrict__ weights,    // (steps)
                 const Places* __restrict__ places,      // (steps)
-                const float* __restrict__ activations,  // (cols, batch), `pitch` apart
-                const long long pitch,
+                const float* __restrict__ activations,  // (cols, batch), `row_bytes` apart
+                const long long row_bytes,
                 float* __restrict__ out)                // (windows, rows, batch)
 {
     extern __shared__ Weights shared[];
@@ -52,11 +52,13 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
     const int first = blockIdx.y * (LANES * SLOTS) + lane;
     for (int place = warp; place < window; place += warps) {
         const long long column = static_cast<long long>(number) * window + place;
+        const float* row = reinterpret_cast<const float*>(
+            reinterpret_cast<const char*>(activations + first) + column * row_bytes);
         Operand operand = {};
 #pragma unroll
         for (int s = 0; s < SLOTS; ++s) {
             if (column < cols && first + s * LANES < batch) {
-                operand.at[s] = activations[column * pitch + first + s * LANES];
+                operand.at[s] = row[s * LANES];
             }
         }
         operands[place * LANES + lane] = operand;
@@ -84,7 +86,7 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
     for (int row = begin; row < end; ++row) {
         const int stop = starts[list + row + 1];
         Operand sums = {};
-        for (; step < stop; ++step) {
+        while (step < stop) {
             if (step == chunk_end) {
                 __syncwarp();  // everyone has done with the chunk that goes
                 chunk_weights[lane] = next_weights;
@@ -93,14 +95,21 @@ multiply_staged(const int rows, const int cols, const int batch, const int windo
                 chunk_end += LANES;
                 fetch(chunk_end);
             }
-            const Weights four = chunk_weights[step - chunk_end + LANES];
-            const Places at = chunk_places[step - chunk_end + LANES];
+            int place = step - chunk_end + LANES;
+            step = min(stop, chunk_end);
+            const int pause = step - chunk_end + LANES;
+#pragma unroll 2
+            for (; place < pause; ++place) {
+                const Weights four = chunk_weights[place];
+                const Places at = chunk_places[place];
 #pragma unroll
-            for (int i = 0; i < 4; ++i) {
-                const Operand operand = operands[(at.at[i / DEPTH] + i % DEPTH) * LANES + lane];
+                for (int i = 0; i < 4; ++i) {
+                    const Operand operand =
+                        operands[(at.at[i / DEPTH] + i % DEPTH) * LANES + lane];
 #pragma unroll
-                for (int s = 0; s < SLOTS; ++s) {
-                    sums.at[s] = fmaf(four.at[i], operand.at[s], sums.at[s]);
+                    for (int s = 0; s < SLOTS; ++s) {
+                        sums.at[s] = fmaf(four.at[i], operand.at[s], sums.at[s]);
+                    }
                 }
             }
         }
