@@ -39,6 +39,7 @@ class Fastest:
     """The sparse product with the highest speedup, of the steady ones where there are any."""
 
     case: Case
+    contender: str
     speedup: float
     is_unsteady: bool = False  # and so are all others
     is_beaten: bool = False  # by one that is unsteady
@@ -90,6 +91,12 @@ def speedup_interval(own: Result, dense: Result) -> tuple[float, float] | None:
     return dense_low / own_high, dense_high / own_low
 
 
+def is_gain(own: Result, dense: Result) -> bool:
+    """Whether a product is faster than dense by more than the spread of both's samples."""
+    interval = speedup_interval(own, dense)
+    return interval is not None and interval[0] > 1
+
+
 def pays_after(own: Result, dense: Result | None) -> int | None:
     """Return after how many products the packing of a format has paid.
 
@@ -98,8 +105,7 @@ def pays_after(own: Result, dense: Result | None) -> int | None:
     own_s, dense_s = median_s(own), median_s(dense)
     if dense is None or own_s is None or dense_s is None or own.prepare_s is None:
         return None
-    interval = speedup_interval(own, dense)
-    if interval is None or not interval[0] > 1:
+    if not is_gain(own, dense):
         return None
     return ceil(own.prepare_s / (dense_s - own_s))
 
@@ -121,6 +127,7 @@ def fastest(results: Iterable[Result]) -> Fastest | None:
     product, speedup = max(steady(found, shaky).items(), key=lambda item: item[1])
     return Fastest(
         case=product[0],
+        contender=product[1],
         speedup=speedup,
         is_unsteady=product in shaky,
         is_beaten=speedup < max(found.values()),
