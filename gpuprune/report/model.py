@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpuprune import analysis
+from gpuprune.advice import doubt
 from gpuprune.analysis import median_s
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
@@ -87,7 +88,7 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
         f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; each "
         f"{how}, or left dense where it gains no more than noise, "
         f"{format_seconds(best_s)} ({noise}{dense_s / best_s:.2f}x)."
-        + analysis.doubt(one for results in layers.values() for one in results)
+        + doubt(one for results in layers.values() for one in results)
     )
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
-from gpuprune import analysis
+from gpuprune import advice, analysis
 from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
@@ -42,7 +42,7 @@ def summary(
         parts.append("Nothing was measured.")
     elif len(layers) == 1:
         parts += _layer(results, markdown)
-        parts += [] if unfinished else [analysis.advice(results)]
+        parts += [] if unfinished else [advice.advice(results)]
     elif len({one.case for one in results}) == len(layers):
         parts.append(_one_case_each(layers, markdown))
         parts += [] if unfinished else [_altogether(layers, markdown)]
@@ -84,15 +84,15 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
 
 def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     """Lay out one layer for people: speedups, shares of the roofline, break-even rates."""
-    parts = [*_layer(results, markdown), analysis.advice(results)]
+    parts = [*_layer(results, markdown), advice.advice(results)]
     return "\n\n".join(part for part in parts if part)
 
 
 def conclusion(layers: Mapping[Case, Sequence[Result]]) -> str:
     """Say in a sentence or two what pruning gives one layer, several, or a model's."""
     if len(layers) == 1:
-        return analysis.advice(next(iter(layers.values())))
-    return told(layers) if is_model(layers) else analysis.advice_for_all(layers)
+        return advice.advice(next(iter(layers.values())))
+    return told(layers) if is_model(layers) else advice.advice_for_all(layers)
 
 
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
@@ -112,7 +112,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 def _altogether(layers: dict[Case, list[Result]], markdown: bool) -> str:
     if is_model(layers):
         return f"{totals_table(layers, markdown)}\n\n{told(layers)}".rstrip()
-    return analysis.advice_for_all(layers)
+    return advice.advice_for_all(layers)
 
 
 def _title(results: Sequence[Result], markdown: bool) -> str:
