@@ -47,6 +47,11 @@ def test_a_baseline_that_is_taken_for_a_run_is_called_a_baseline(run, recorded, 
     assert recorded.read_bytes() == before
 
 
+def test_a_baseline_that_is_taken_for_a_capture_is_called_a_baseline(run, recorded):
+    named = (f"{recorded} is a baseline of gpuprune", "gpuprune baseline show FILE reads it")
+    refused(run("profile", "--from", recorded), 2, *named)
+
+
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
 def test_a_torn_baseline_is_exit_code_4(run, recorded, measured, share):
     text = recorded.read_text()
