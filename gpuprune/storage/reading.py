@@ -27,10 +27,12 @@ class RunFile:
     @property
     def warning(self) -> str | None:
         """What to tell the user about the end of the file, if anything."""
-        if not self.torn:
-            return None
-        size = format_bytes(len(self.torn))
-        return f"{self.path}: the last line is incomplete or damaged and is left out ({size})"
+        if self.torn:
+            size = format_bytes(len(self.torn))
+            return f"{self.path}: the last line is incomplete or damaged and is left out ({size})"
+        if self.end and (told := self.end.get("results")) != (count := len(self.results)):
+            return f"{self.path}: its end tells of {told!r} results, and {count} are there"
+        return None
 
 
 def read(path: Path) -> RunFile:
