@@ -128,7 +128,11 @@ def _headline(results: Sequence[Result]) -> str:
     top = fastest(results)
     if top is None:
         return ""
-    which = "The fastest steady one" if top.is_beaten else "The fastest measured"
+    which = (
+        "The fastest steady one"
+        if top.is_beaten and not top.is_unsteady
+        else "The fastest measured"
+    )
     return f"{which} is {top.speedup:.2f}x, {name_groups(top.case.group)} at {top.case.rate:g}."
 
 

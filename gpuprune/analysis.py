@@ -1,6 +1,6 @@
 """What results mean: speedups, the fastest product, break-even rates."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import ceil
@@ -34,12 +34,12 @@ class BreakEven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fastest:
-    """The sparse product with the highest speedup, of the steady ones where there are any."""
+    """The sparse product with the highest speedup, steady ones first."""
 
     case: Case
     contender: str
     speedup: float
-    is_unsteady: bool = False  # and so are all others
+    is_unsteady: bool = False  # all others too, or slower than the least that it may be
     is_beaten: bool = False  # by one that is unsteady
 
 
@@ -154,10 +154,13 @@ def unsteady(results: Iterable[Result], *names: str) -> set[Case]:
     }
 
 
-def steady(found: Mapping[_Key, float], shaky: Container[_Key]) -> dict[_Key, float]:
-    """Leave out what is unsteady, unless all is."""
-    kept = {key: value for key, value in found.items() if key not in shaky}
-    return kept or dict(found)
+def steady(found: Mapping[_Key, float], shaky: Mapping[_Key, float]) -> dict[_Key, float]:
+    """Leave out what is unsteady, unless even the least of it is more than any steady one has.
+
+    `found` has speedups, `shaky` the least of those that are unsteady.
+    """
+    best = max((speedup for key, speedup in found.items() if key not in shaky), default=0.0)
+    return {key: own for key, own in found.items() if key not in shaky or shaky[key] > best}
 
 
 def break_even(points: Iterable[tuple[float, float]]) -> BreakEven:
@@ -195,10 +198,16 @@ def by_product(results: Iterable[Result], over: str = BASELINE) -> dict[tuple[Ca
     }
 
 
-def unsteady_products(results: Sequence[Result]) -> set[tuple[Case, str]]:
-    """Return the sparse products whose samples, or those of dense beside them, spread widely."""
-    return {
-        (case, name)
-        for name in sparse_contenders(results)
-        for case in unsteady(results, name, BASELINE)
-    }
+def unsteady_products(results: Iterable[Result]) -> dict[tuple[Case, str], float]:
+    """Return the sparse products whose samples, or those of dense beside them, spread widely.
+
+    Each with the least speedup that the middle halves of the samples leave it.
+    """
+    at = {(one.case, one.contender): one for one in results}
+    found = {}
+    for name in sparse_contenders(at.values()):
+        for case in unsteady(at.values(), name, BASELINE):
+            own, dense = at.get((case, name)), at.get((case, BASELINE))
+            if own and dense and (interval := speedup_interval(own, dense)):
+                found[case, name] = interval[0]
+    return found

@@ -182,7 +182,7 @@ def test_speedups_of_samples_that_spread_widely_are_marked_in_every_table(kept):
 def test_of_each_layer_the_fastest_steady_cell_is_named_and_said_to_be_that():
     quiet = [one for own in SAMPLE.values() for one in own]
     noisy = [
-        replace(one, timing=replace(one.timing, samples_s=(0.001, 0.001, 0.0015)))
+        replace(one, timing=replace(one.timing, samples_s=(0.002, 0.0025, 0.005)))
         if one.contender == "row_group"
         else one
         for one in quiet
@@ -194,7 +194,7 @@ Break-even rate of each group size, by the fastest sparse product
 
 layer         shape    dense         g=1    g=8    fastest, steady ones first
 ----------  -------  -------  ----------  -----  ----------------------------
-up          64x32x8  4.00 ms       0.838  0.804              1.33x (g=1, 0.9)
+up          64x32x8  4.00 ms       0.838  0.816              1.33x (g=1, 0.9)
 [/down]     64x32x8  2.00 ms  lost again                     2.00x (g=1, 0.8)
 """
         in told
@@ -253,7 +253,7 @@ def test_the_model_tells_the_same_product_of_a_layer_as_the_table_above_it():
         result("up", 0.9, 1, "dense", 4.0),
         result("up", 0.9, 1, "csr", 2.0),
         result("up", 0.9, 8, "dense", 4.0),
-        spread(result("up", 0.9, 8, "csr", 1.0), 0.3),
+        spread(result("up", 0.9, 8, "csr", 1.6), 0.4),
         result("down", 0.9, 1, "dense", 4.0),
         result("down", 0.9, 1, "csr", 3.0),
     ]
@@ -262,3 +262,20 @@ def test_the_model_tells_the_same_product_of_a_layer_as_the_table_above_it():
     ]
     assert told[0][-3:] == ["2.00x", "(g=1,", "0.9)"]
     assert told[1][-3:] == ["csr", "1", "2.00x"]
+
+
+def test_what_was_skipped_everywhere_has_no_column_in_the_table_of_one_case_each():
+    skipped = [
+        replace(result(tensor, 0.9, 8, name, None), status="skipped", reason="not here")
+        for tensor in ("up", "down")
+        for name in ("nvmath", "dense_tf32")
+    ]
+    timed = [
+        result(tensor, 0.9, 8, name, milliseconds)
+        for tensor in ("up", "down")
+        for name, milliseconds in (("dense", 4.0), ("csr", 2.0))
+    ]
+    text = summary(made_run(), [*timed, *skipped])
+    header = next(line for line in text.splitlines() if line.startswith("layer"))
+    assert header.split() == ["layer", "shape", "rate", "group", "dense", "csr"]
+    assert "nvmath skipped (2 cases): not here" in text

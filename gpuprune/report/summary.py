@@ -131,7 +131,8 @@ def _title(results: Sequence[Result], markdown: bool) -> str:
 
 def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
     found = speedups(results, name)
-    spread = analysis.unsteady(results, name, BASELINE)
+    products = analysis.unsteady_products(results)
+    spread = {case: least for (case, own), least in products.items() if own == name}
     best = set()
     for rate in _rates(found):
         row = {case: speedup for case, speedup in found.items() if case.rate == rate}
@@ -143,7 +144,7 @@ def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
         return f"{marks}{found[case]:.2f}"
 
     notes = ["* fastest group at that rate"]
-    if spread & set(found):
+    if spread:
         notes = [f"{notes[0]}, steady ones first", NOISE]
     title = f"Speedup of {name} over dense ({'; '.join(notes)})"
     return f"{title}\n\n{_grid(found, cell, markdown)}"
@@ -183,7 +184,8 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
 
 def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """List layers that have one rate and one group size each."""
-    names = analysis.sparse_contenders(one for results in layers.values() for one in results)
+    timed = [one for results in layers.values() for one in results if median_s(one)]
+    names = analysis.sparse_contenders(timed)
     rows, noisy = [], False
     for results in layers.values():
         times = {one.contender: median_s(one) for one in results}
