@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -17,6 +18,16 @@ def test_calibration_gives_rates_that_a_processor_has(cpu):
     assert 64 << 10 <= found.core_cache_bytes <= found.cache_bytes
     assert 0 <= found.start_s < 0.1
     assert list(found.flops_per_s) == ["float32"]
+
+
+def test_calibration_holds_no_more_memory_than_it_evicts_with(cpu):
+    tracemalloc.start()
+    try:
+        found = cpu.calibrate(())
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < found.evict_bytes + 16 * 2**20
 
 
 def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():

@@ -122,16 +122,18 @@ class CpuBackend:
         rereads = {n: _reread_seconds(probe, buffer[:n]) for n in (*sizes, buffer.size)}
         slowest = max(rereads.values())
         enough = next(n for n, seconds in rereads.items() if seconds >= _PLATEAU * slowest)
-        self._eviction = buffer[:enough]
         copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_RATE_REPEATS))
         read_s = min(_seconds(_read, buffer) for _ in range(_RATE_REPEATS))
+        measured_bytes = buffer.nbytes
+        buffer.resize(enough, refcheck=False)  # gives the rest back, in place: a slice keeps all
+        self._eviction = buffer
         core_cache = environment.core_cache_bytes() or _ASSUMED_CORE_CACHE_BYTES
         empty_s = self._median_s(lambda: None)
         return Calibration(
             empty_s=empty_s,
             resolution_s=_clock_resolution(),
             # Reading is the faster where writing first reads what it overwrites.
-            memory_bytes_per_s=buffer.nbytes / min(copy_s, read_s),
+            memory_bytes_per_s=measured_bytes / min(copy_s, read_s),
             cache_bytes_per_s=probe.nbytes / warm_s,
             cache_bytes=cache,
             evict_bytes=self._eviction.nbytes,
