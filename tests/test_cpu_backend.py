@@ -17,6 +17,7 @@ def test_calibration_gives_rates_that_a_processor_has(cpu):
     assert found.core_cache_bytes_per_s > found.memory_bytes_per_s / 2
     assert 64 << 10 <= found.core_cache_bytes <= found.cache_bytes
     assert 0 <= found.start_s < 0.1
+    assert found.empty_s < found.cold_call_s < 0.1
     assert list(found.flops_per_s) == ["float32"]
 
 

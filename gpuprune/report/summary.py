@@ -273,13 +273,14 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
 
 
 def _rates_measured(calibration: Calibration) -> list[str]:
-    caches = calibration.core_cache_bytes_per_s
+    caches, cold_s = calibration.core_cache_bytes_per_s, calibration.cold_call_s
     return [
         f"memory {format_bytes(calibration.memory_bytes_per_s)}/s",
         f"cache {format_bytes(calibration.cache_bytes_per_s)}/s",
         *([f"core caches {format_bytes(caches)}/s"] if caches else []),
         *(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in calibration.flops_per_s.items()),
         f"empty call {format_seconds(calibration.empty_s)}",
+        *([f"cold call {format_seconds(cold_s)}"] if cold_s else []),
     ]
 
 

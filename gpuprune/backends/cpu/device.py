@@ -21,12 +21,14 @@ from gpuprune.vectors import load, multiply_add, store, zeros
 _LINE = 16  # float32 in a cache line of 64 bytes
 _REPEATS = 5
 _EMPTY_SAMPLES = 100
+_COLD_SAMPLES = 20  # each evicts the caches before
 _RATE_REPEATS = 3  # of what moves a whole buffer
 _ASSUMED_CACHE_BYTES = 32 << 20  # where the operating system does not tell
 _ASSUMED_CORE_CACHE_BYTES = 256 << 10
 _CORE_READ_BYTES = 64 << 20  # by each thread: some tenths of a millisecond
 _MOST_EVICT_BYTES = 1 << 29  # fresh pages can cost two seconds a gigabyte
 _SETTLE_S = 1e-3  # until the threads of whoever was timed before are asleep
+_ONE = np.ones((1, 1), np.float32)
 _PLATEAU = 0.85  # of the slowest re-read counts as evicted
 
 
@@ -141,12 +143,15 @@ class CpuBackend:
             core_cache_bytes_per_s=_core_cache_rate(core_cache, self.threads or 1),
             core_cache_bytes=core_cache,
             start_s=max(0.0, self._median_s(self._start_threads) - empty_s),
+            cold_call_s=self._median_s(_multiply_one, cold=True, samples=_COLD_SAMPLES),
         )
 
-    def _median_s(self, function: Callable[[], None]) -> float:
+    def _median_s(
+        self, function: Callable[[], None], *, cold: bool = False, samples: int = _EMPTY_SAMPLES
+    ) -> float:
         work = _Call(function)
         work.multiply()
-        return median(self.sample(work, cold=False).seconds for _ in range(_EMPTY_SAMPLES))
+        return median(self.sample(work, cold=cold).seconds for _ in range(samples))
 
     def _start_threads(self) -> None:
         _touch(self._started)
@@ -163,6 +168,10 @@ class _Call:
 
     multiply: Callable[[], None]
     bytes: int = 0
+
+
+def _multiply_one() -> None:
+    np.matmul(_ONE, _ONE)
 
 
 @njit(parallel=True, cache=True)
