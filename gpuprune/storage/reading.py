@@ -84,8 +84,9 @@ def _header(line: bytes, path: Path) -> tuple[dict[str, Any], bool]:
         # Another schema may seal its lines in another way: it is judged before the checksum.
         _require_known(header.get("schema"), path)
     except ValueError as error:
+        reason = f"line 1 {error}" if line else "it is empty"
         raise GpupruneError(
-            f"{path} is not a run file: line 1 {error}",
+            f"{path} is not a run file: {reason}",
             hint="give a file that `gpuprune bench --output` wrote; without its first line a run "
             "cannot go on, so remove this one or take another name",
         ) from None
