@@ -69,6 +69,13 @@ def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():
             "locator class: 'Foo' specified via NUMBA_CACHE_LOCATOR_CLASSES env variable\n"
             "Hint: unset NUMBA_CACHE_LOCATOR_CLASSES\n",
         ),
+        (
+            # As where the package cannot be written, and the home directory neither.
+            {"NUMBA_CACHE_LOCATOR_CLASSES": "UserWideCacheLocator", "HOME": "/dev/null"},
+            "Error: Numba can keep what it compiles neither beside gpuprune nor in the home "
+            "directory: none can be written\n"
+            "Hint: set NUMBA_CACHE_DIR to a folder that can\n",
+        ),
     ],
 )
 def test_what_keeps_numba_from_compiling_is_refused_by_its_variable(settings, said):
