@@ -13,7 +13,7 @@ from typing import Literal
 
 import click
 
-from gpuprune import plan, report, session
+from gpuprune import environment, plan, report, session
 from gpuprune.backends import Unavailable, open_backend
 from gpuprune.cli import streams, terminal
 from gpuprune.cli.console import note, progress
@@ -87,9 +87,7 @@ def show_predictions(
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
     cases = plan.cases(asked)
-    host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
-    with closing(host):
-        plan.check_memory(cases, host.free_bytes())
+    plan.check_memory(cases, environment.free_memory_bytes())  # patterns are counted on the host
     found: list[tuple[Case, Prediction]] = []
     try:
         with progress(len(cases), quiet=quiet) as advance:
