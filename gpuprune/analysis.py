@@ -1,23 +1,21 @@
-"""What results mean: speedups, break-even rates, and the advice that follows."""
+"""What results mean: speedups, the fastest product, break-even rates."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, floor, log10
+from math import ceil
 from typing import TypeVar
 
-from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
 from gpuprune.records import Case, Result, layer_of
 from gpuprune.stats import quartiles, relative_spread
-from gpuprune.units import format_crossing, format_rate, format_seconds
+from gpuprune.units import format_crossing, format_rate
 
 DENSE = (BASELINE, "dense_tf32")  # what a layer that is not pruned can use
 WIDE_SPREAD = 0.10  # inter-quartile range over the median, from which on a cell is unsteady
 _Key = TypeVar("_Key")
 LOST = "lost again"  # a break-even rate that a higher rate does not keep
-_NEARLY_ALL = 0.9  # of the best speedup, from which on a smaller group is the better choice
-_AS_GOOD = 0.02  # difference in rate below which the smaller group is the better choice
+_MISSED = 0.005  # between a rate and the share removed, of which a table shows two digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +34,18 @@ class BreakEven:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fastest:
-    """The sparse product with the highest speedup, of the steady ones where there are any."""
+    """The sparse product with the highest speedup, steady ones first."""
 
     case: Case
+    contender: str
     speedup: float
-    is_unsteady: bool = False  # and so are all others
+    is_unsteady: bool = False  # all others too, or slower than the least that it may be
     is_beaten: bool = False  # by one that is unsteady
+
+
+def is_missed(rate: float, share: float | None) -> bool:
+    """Whether a share of the weights removed is another one than the rate that was asked."""
+    return share is not None and abs(share - rate) > _MISSED
 
 
 def by_layer(results: Iterable[Result]) -> dict[Case, list[Result]]:
@@ -85,6 +89,12 @@ def speedup_interval(own: Result, dense: Result) -> tuple[float, float] | None:
     return dense_low / own_high, dense_high / own_low
 
 
+def is_gain(own: Result, dense: Result) -> bool:
+    """Whether a product is faster than dense by more than the spread of both's samples."""
+    interval = speedup_interval(own, dense)
+    return interval is not None and interval[0] > 1
+
+
 def pays_after(own: Result, dense: Result | None) -> int | None:
     """Return after how many products the packing of a format has paid.
 
@@ -93,8 +103,7 @@ def pays_after(own: Result, dense: Result | None) -> int | None:
     own_s, dense_s = median_s(own), median_s(dense)
     if dense is None or own_s is None or dense_s is None or own.prepare_s is None:
         return None
-    interval = speedup_interval(own, dense)
-    if interval is None or not interval[0] > 1:
+    if not is_gain(own, dense):
         return None
     return ceil(own.prepare_s / (dense_s - own_s))
 
@@ -102,7 +111,7 @@ def pays_after(own: Result, dense: Result | None) -> int | None:
 def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case, float]:
     """Return by case the speedup of the fastest sparse contender."""
     best: dict[Case, float] = {}
-    for (case, _), speedup in _by_product(results, over).items():
+    for (case, _), speedup in by_product(results, over).items():
         best[case] = max(speedup, best.get(case, 0.0))
     return best
 
@@ -110,12 +119,13 @@ def best_speedups(results: Iterable[Result], over: str = BASELINE) -> dict[Case,
 def fastest(results: Iterable[Result]) -> Fastest | None:
     """Choose the best of all sparse products of a layer, None without any beside a dense one."""
     results = list(results)
-    found, shaky = _by_product(results), _unsteady_products(results)
+    found, shaky = by_product(results), unsteady_products(results)
     if not found:
         return None
     product, speedup = max(steady(found, shaky).items(), key=lambda item: item[1])
     return Fastest(
         case=product[0],
+        contender=product[1],
         speedup=speedup,
         is_unsteady=product in shaky,
         is_beaten=speedup < max(found.values()),
@@ -139,10 +149,13 @@ def unsteady(results: Iterable[Result], *names: str) -> set[Case]:
     }
 
 
-def steady(found: Mapping[_Key, float], shaky: Container[_Key]) -> dict[_Key, float]:
-    """Leave out what is unsteady, unless all is."""
-    kept = {key: value for key, value in found.items() if key not in shaky}
-    return kept or dict(found)
+def steady(found: Mapping[_Key, float], shaky: Mapping[_Key, float]) -> dict[_Key, float]:
+    """Leave out what is unsteady, unless even the least of it is more than any steady one has.
+
+    `found` has speedups, `shaky` the least of those that are unsteady.
+    """
+    best = max((speedup for key, speedup in found.items() if key not in shaky), default=0.0)
+    return {key: own for key, own in found.items() if key not in shaky or shaky[key] > best}
 
 
 def break_even(points: Iterable[tuple[float, float]]) -> BreakEven:
@@ -170,102 +183,7 @@ def break_evens(speedup_of: dict[Case, float]) -> dict[int, BreakEven]:
     }
 
 
-def advice(results: Sequence[Result]) -> str:
-    """Say in a sentence or two what to do with one layer on this machine."""
-    best = best_speedups(results)
-    if not best:
-        return "No sparse product was measured beside a dense one, so there is no advice."
-    if all(case.as_is for case in best):
-        return _advice_as_it_is(results) + doubt(results)
-    found = break_evens(best)
-    reached = {group: at.rate for group, at in found.items() if at.rate is not None}
-    if not reached:
-        case, speedup = max(best.items(), key=lambda item: item[1])
-        highest = f"{max(case.rate for case in best):g}"
-        verdict = (
-            f"No group size broke even up to a rate of {highest}; the nearest"
-            if speedup < 1
-            else f"No group size is still faster at a rate of {highest}; the best"
-        )
-        return (
-            f"For this layer on this machine: stay dense. {verdict} was {speedup:.2f}x with "
-            f"{name_groups(case.group)} at {case.rate:g}."
-        )
-    group = _choose(reached)
-    lowest = ", the lowest rate measured," if found[group].is_bound else ""
-    more = f"{lowest} or more" if reached[group] < max(case.rate for case in best) else ""
-    return (
-        f"For this layer on this machine: prune {name_groups(group)} to "
-        f"{_round_up(reached[group])}{more}, or stay dense. "
-        + _single_weights(group, found)
-        + _at_told_rate(best)
-        + _headline(results)
-        + doubt(results)
-    )
-
-
-def doubt(results: Iterable[Result]) -> str:
-    """Warn, in a sentence that goes on from another, where most of what was measured is noise."""
-    results = list(results)
-    found, shaky = _by_product(results), _unsteady_products(results)
-    # The last that is set for a case is its fastest.
-    winners = {product[0]: product for product in sorted(found, key=found.__getitem__)}
-    if 2 * sum(product in shaky for product in winners.values()) <= len(winners):
-        return ""
-    return (
-        " But in most cells the samples spread over more than 10 %: measure again when the "
-        "machine is quiet."
-    )
-
-
-def advice_for_all(layers: Mapping[Case, Sequence[Result]]) -> str:
-    """Say what pruning gives several layers together, each left dense where it loses.
-
-    Told at the rate nearest to the paper's 0.90, for the group size that gains most there; layers
-    that were pruned elsewhere are told as they are.
-    """
-    choices: dict[tuple[float, int] | None, list[tuple[float, float]]] = {}
-    for results in layers.values():
-        dense = {one.case: median_s(one) for one in results if one.contender == BASELINE}
-        for case, speedup in best_speedups(results).items():
-            key = None if case.as_is else (case.rate, case.group)
-            seconds = dense[case] or 0.0
-            choices.setdefault(key, []).append((seconds, seconds / max(speedup, 1.0)))
-    nearest = min((abs(key[0] - PAPER_RATE) for key in choices if key), default=0.0)
-    gains = {
-        key: (sum(dense for dense, _ in times), sum(best for _, best in times))
-        for key, times in choices.items()
-        if len(times) == len(layers) and (not key or abs(key[0] - PAPER_RATE) == nearest)
-    }
-    if not gains:
-        return ""
-    key, (dense_s, best_s) = max(gains.items(), key=lambda item: item[1][0] / item[1][1])
-    how = f"{name_groups(key[1])} pruned to {key[0]:g}" if key else "pruned as they are"
-    return (
-        f"All {len(layers)} layers together take {format_seconds(dense_s)} dense; {how}, and "
-        f"dense where that is faster, {format_seconds(best_s)} ({dense_s / best_s:.2f}x)."
-        + doubt(one for results in layers.values() for one in results)
-    )
-
-
-def name_groups(group: int) -> str:
-    """Name a group size in a sentence."""
-    return "single weights" if group == 1 else f"groups of {group}"
-
-
-def _advice_as_it_is(results: Sequence[Result]) -> str:
-    """Say what to do with a layer that was pruned elsewhere, and has one rate and group size."""
-    best = {
-        name: max(found.values())
-        for name in sparse_contenders(results)
-        if (found := speedups(results, name))
-    }
-    name, speedup = max(best.items(), key=lambda item: item[1])
-    choice = f"multiply it by {name}" if speedup > 1 else f"stay dense; the nearest was {name}"
-    return f"For this layer as it is, on this machine: {choice}, {speedup:.2f}x as fast as dense."
-
-
-def _by_product(results: Iterable[Result], over: str = BASELINE) -> dict[tuple[Case, str], float]:
+def by_product(results: Iterable[Result], over: str = BASELINE) -> dict[tuple[Case, str], float]:
     """Return the speedup of each sparse contender on each case."""
     results = list(results)
     return {
@@ -275,55 +193,16 @@ def _by_product(results: Iterable[Result], over: str = BASELINE) -> dict[tuple[C
     }
 
 
-def _unsteady_products(results: Sequence[Result]) -> set[tuple[Case, str]]:
-    """Return the sparse products whose samples, or those of dense beside them, spread widely."""
-    return {
-        (case, name)
-        for name in sparse_contenders(results)
-        for case in unsteady(results, name, BASELINE)
-    }
+def unsteady_products(results: Iterable[Result]) -> dict[tuple[Case, str], float]:
+    """Return the sparse products whose samples, or those of dense beside them, spread widely.
 
-
-def _headline(results: Sequence[Result]) -> str:
-    """Name the fastest product; as the steady one where another was faster in its noise."""
-    top = fastest(results)
-    if top is None:
-        return ""
-    which = "The fastest steady one" if top.is_beaten else "The fastest measured"
-    return f"{which} is {top.speedup:.2f}x, {name_groups(top.case.group)} at {top.case.rate:g}."
-
-
-def _choose(reached: dict[int, float]) -> int:
-    """Take the smallest group that breaks even about as early as any: it costs least accuracy."""
-    earliest = min(reached.values())
-    return min(group for group, rate in reached.items() if rate <= earliest + _AS_GOOD)
-
-
-def _single_weights(group: int, found: dict[int, BreakEven]) -> str:
-    """Compare with single weights, which keep the most accuracy at a rate."""
-    single = found.get(1)
-    if group == 1 or single is None:
-        return ""
-    if single.rate is None:
-        return "Single weights do not break even at any rate measured. "
-    return f"Single weights break even at {single}. "
-
-
-def _at_told_rate(best: dict[Case, float]) -> str:
-    """Say what grouping gains over the smallest group, at the rate nearest to the paper's."""
-    rate = min((case.rate for case in best), key=lambda rate: abs(rate - PAPER_RATE))
-    gains = {case.group: speedup for case, speedup in best.items() if case.rate == rate}
-    smallest = min(gains)
-    enough = min(g for g, gain in gains.items() if gain >= _NEARLY_ALL * max(gains.values()))
-    if enough == smallest:
-        return ""
-    return (
-        f"At {rate:g}, {name_groups(enough)} are {gains[enough]:.2f}x as fast as dense, "
-        f"{name_groups(smallest)} {gains[smallest]:.2f}x. "
-    )
-
-
-def _round_up(rate: float) -> str:
-    """Round a rate up to hundredths, or finer where that would tell to remove all."""
-    digits = 2 if rate >= 1 else max(2, -floor(log10(1 - rate)))
-    return f"{ceil(round(rate * 10**digits, 6)) / 10**digits:.{digits}f}"
+    Each with the least speedup that the middle halves of the samples leave it.
+    """
+    at = {(one.case, one.contender): one for one in results}
+    found = {}
+    for name in sparse_contenders(at.values()):
+        for case in unsteady(at.values(), name, BASELINE):
+            own, dense = at.get((case, name)), at.get((case, BASELINE))
+            if own and dense and (interval := speedup_interval(own, dense)):
+                found[case, name] = interval[0]
+    return found

@@ -104,6 +104,7 @@ class Calibration:
     core_cache_bytes_per_s: float | None = None  # all cores reading what each has to itself
     core_cache_bytes: int | None = None  # of one core: a CPU's second cache, a GPU's shared memory
     start_s: float | None = None  # what starting all threads, or one more kernel, adds to a call
+    cold_call_s: float | None = None  # of a product of one number, whose code is read anew as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

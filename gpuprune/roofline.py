@@ -92,7 +92,10 @@ def predict(
     flops_per_s = calibration.flops_per_s.get(precision)
     if not flops_per_s or not calibration.core_cache_bytes_per_s or calibration.start_s is None:
         return None
-    starting_s = calibration.empty_s + work.starts * calibration.start_s
+    calling_s = calibration.empty_s
+    if cache == "cold" and calibration.cold_call_s is not None:
+        calling_s = calibration.cold_call_s
+    starting_s = calling_s + work.starts * calibration.start_s
     return _estimate(work, calibration, flops_per_s, starting_s, cache)
 
 

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tracemalloc
 
 import pytest
 
@@ -16,7 +17,18 @@ def test_calibration_gives_rates_that_a_processor_has(cpu):
     assert found.core_cache_bytes_per_s > found.memory_bytes_per_s / 2
     assert 64 << 10 <= found.core_cache_bytes <= found.cache_bytes
     assert 0 <= found.start_s < 0.1
+    assert found.empty_s < found.cold_call_s < 0.1
     assert list(found.flops_per_s) == ["float32"]
+
+
+def test_calibration_holds_no_more_memory_than_it_evicts_with(cpu):
+    tracemalloc.start()
+    try:
+        found = cpu.calibrate(())
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < found.evict_bytes + 16 * 2**20
 
 
 def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():
@@ -56,6 +68,13 @@ def test_a_core_reads_what_it_has_to_itself_faster_than_main_memory():
             "Error: Numba does not start with NUMBA_CACHE_LOCATOR_CLASSES=Foo: Unknown cache "
             "locator class: 'Foo' specified via NUMBA_CACHE_LOCATOR_CLASSES env variable\n"
             "Hint: unset NUMBA_CACHE_LOCATOR_CLASSES\n",
+        ),
+        (
+            # As where the package cannot be written, and the home directory neither.
+            {"NUMBA_CACHE_LOCATOR_CLASSES": "UserWideCacheLocator", "HOME": "/dev/null"},
+            "Error: Numba can keep what it compiles neither beside gpuprune nor in the home "
+            "directory: none can be written\n"
+            "Hint: set NUMBA_CACHE_DIR to a folder that can\n",
         ),
     ],
 )

@@ -160,6 +160,13 @@ def test_a_broken_cupy_is_refused_with_what_broke(tmp_path):
     assert "[ctk]" in hint
 
 
+def test_a_cupy_that_cannot_make_its_cache_is_refused_with_the_variable_that_moves_it():
+    assert refusal(CUPY_CACHE_DIR="/dev/null/x") == [
+        "CuPy cannot keep what it compiles: [Errno 20] Not a directory: '/dev/null/x'",
+        "set CUPY_CACHE_DIR to a folder that can be written",
+    ]
+
+
 def test_two_builds_of_cupy_are_refused_together(tmp_path):
     for build in ("12x", "13x"):
         folder = tmp_path / f"cupy_cuda{build}-14.2.0.dist-info"

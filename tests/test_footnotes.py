@@ -45,7 +45,8 @@ def test_the_share_furthest_from_its_rate_is_told_for_each_group_size():
         return {0.5: 0.4439, 0.9: 0.96923}[case.rate] if case.group == 64 else case.rate
 
     assert rates_not_reached(results_of(share=share)) == (
-        "Share of the weights removed where it is furthest from the rate: g=64 0.9692 at 0.90."
+        "Rates are those asked. Share of the weights removed where it is furthest from the rate: "
+        "g=64 0.9692 at 0.90."
     )
 
 

@@ -93,6 +93,11 @@ def test_packing_for_a_gpu_imports_no_numba():
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
 
 
+def test_a_prediction_of_load_efficiency_imports_no_numba():
+    asked = "profile --predict --shape 64x64x8 --rates 0.9 --groups 8 --format json".split()
+    assert "numba" not in modules_after(*asked).split(",")
+
+
 def test_python_m_gpuprune_is_the_command():
     done = subprocess.run(
         [sys.executable, "-m", "gpuprune", "--version"], capture_output=True, text=True, check=True

@@ -168,3 +168,13 @@ def test_what_has_no_time_has_its_reason(tmp_path, result):
     shown = body(page.render(read([write_run(tmp_path / "run.jsonl", results)])))
     assert f"csr {result} (4 cases): because &lt;b&gt;" in shown
     assert "No figure: no sparse product was measured beside a dense one" in shown
+
+
+def test_whoever_waits_for_a_page_of_many_layers_is_told_how_many_are_drawn(tmp_path):
+    layers = [*made_results(), *made_results(rows=32), *made_results(rows=16)]
+    evidence = read([write_run(tmp_path / "run.jsonl", layers)])
+    told: list[int] = []
+    page.write(evidence, tmp_path / "page.html", told.append)
+    assert told == [1, 2, 3]
+    assert page.count_layers(evidence) == 3
+    assert page.count_layers(read([write_run(tmp_path / "one.jsonl")])) == 0

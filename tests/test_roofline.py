@@ -44,6 +44,14 @@ def predicted(*phases, cache="cold", calibration=CALIBRATION, **others):
     return found.seconds, found.bound
 
 
+def test_a_cold_call_takes_the_place_of_an_empty_one_where_caches_are_cold():
+    cold = replace(CALIBRATION, cold_call_s=4e-5)
+    phase = Phase(moved=1e5)
+    assert predicted(phase, calibration=cold) == (pytest.approx(1e-5 + 4e-5), "start")
+    warm_s = 1e5 / 2e11 + 1e-7
+    assert predicted(phase, calibration=cold, cache="warm")[0] == pytest.approx(warm_s)
+
+
 @pytest.mark.parametrize(
     ("phase", "seconds", "bound"),
     [

@@ -1,7 +1,8 @@
 """What a run says while it goes on: results to stdout, the conversation to stderr."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from types import TracebackType
 from typing import Self
@@ -161,6 +162,27 @@ def show_plan(job: Job, output_format: report.Format) -> None:
         click.echo(report.csv_text(rows))
     else:
         terminal.show(report.plan(job.cases, job.contenders, job.sweep.budget))
+
+
+@contextmanager
+def progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
+    """Show a bar on a terminal; yields what to tell how many are done."""
+    console = RichConsole(stderr=True)
+    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
+    start = time.monotonic()
+    with Progress(
+        *columns,
+        console=console,
+        disable=quiet or not total or not console.is_terminal,
+        transient=True,
+    ) as shown:
+        task = shown.add_task("starting", total=total)
+
+        def advance(done: int) -> None:
+            left = (time.monotonic() - start) / done * (total - done)
+            shown.update(task, completed=done, description=f"{format_minutes(left)} left")
+
+        yield advance
 
 
 def _estimate(case: Case, results: Sequence[Result]) -> str:

@@ -17,7 +17,7 @@ Examples:
 """
 
 # What a prediction takes, since it takes the options of bench, and does not look at.
-TIMING = {"device", "contenders", "cache", "samples", "budget"}
+TIMING = {"device", "contenders", "cache", "samples", "budget", "threads"}
 
 
 @click.command(epilog=EXAMPLES)

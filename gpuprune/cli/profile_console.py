@@ -2,8 +2,7 @@
 
 import shutil
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import groupby, islice
 from math import ceil
@@ -12,13 +11,11 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from gpuprune import plan, report, session
+from gpuprune import environment, plan, report, session
 from gpuprune.backends import Unavailable, open_backend
 from gpuprune.cli import streams, terminal
-from gpuprune.cli.console import note
+from gpuprune.cli.console import note, progress
 from gpuprune.config import Sweep
 from gpuprune.errors import GpupruneError
 from gpuprune.execution import Local
@@ -89,12 +86,10 @@ def show_predictions(
 ) -> None:
     """Predict every case of a sweep: JSON as it is computed, any other format in the end."""
     cases = plan.cases(asked)
-    host, _ = open_backend("cpu", asked.threads)  # patterns are counted there
-    with closing(host):
-        plan.check_memory(cases, host.free_bytes())
+    plan.check_memory(cases, environment.free_memory_bytes())  # patterns are counted on the host
     found: list[tuple[Case, Prediction]] = []
     try:
-        with _progress(len(cases), quiet=quiet) as advance:
+        with progress(len(cases), quiet=quiet) as advance:
             for case, prediction in predict_cases(cases, mapping):
                 if output_format == "json":
                     click.echo(report.json_lines([tables.prediction_row(case, prediction)]))
@@ -135,7 +130,7 @@ def show_live(
         f"about {format_minutes(live.estimate_s(job))}.",
         quiet=quiet,
     )
-    with _progress(len(job.ranges), quiet=quiet) as advance:
+    with progress(len(job.ranges), quiet=quiet) as advance:
         asked_for = [sys.executable, "-m", "gpuprune", *sys.argv[1:]]
         capture = live.profile_live(
             job, found, metrics, asked=asked_for, keep=keep, advance=advance
@@ -307,21 +302,3 @@ def _for_programs(rows: Sequence[report.Row], output_format: report.Format) -> l
 def _warn(texts: Iterable[str]) -> None:
     for text in texts:
         click.echo(f"Warning: {report.printable(text)}", err=True)
-
-
-@contextmanager
-def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal; yields what to tell how many are done."""
-    console = Console(stderr=True)
-    columns = (BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("{task.description}"))
-    start = time.monotonic()
-    with Progress(
-        *columns, console=console, disable=quiet or not console.is_terminal, transient=True
-    ) as progress:
-        task = progress.add_task("starting", total=total)
-
-        def advance(done: int) -> None:
-            left = (time.monotonic() - start) / done * (total - done)
-            progress.update(task, completed=done, description=f"{format_minutes(left)} left")
-
-        yield advance

@@ -34,4 +34,5 @@ def report(runs: tuple[Path, ...], output: Path, quiet: bool) -> None:
     found = evidence.read(runs)
     for warning in found.warnings:
         console.warn(warning)
-    page.write(found, output)
+    with console.progress(page.count_layers(found), quiet=quiet) as advance:
+        page.write(found, output, advance)

@@ -57,8 +57,6 @@ def read(paths: Sequence[Path]) -> Evidence:
             )
         if file.end is None:
             warnings.append(f"{path}: the run has not ended; shown is what it has measured so far")
-        elif (told := file.end.get("results")) != (count := len(file.results)):
-            warnings.append(f"{path}: its end tells of {told!r} results, and {count} are there")
         if file.header.get("kind") == KIND:
             header, outcomes = experiment.parse(file)
             require_sound_training(path, header, outcomes)

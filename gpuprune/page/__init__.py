@@ -1,6 +1,6 @@
 """Runs as one page for people: advice, figures, tables, machines, and the data to take along."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.resources import files
 from pathlib import Path
@@ -29,13 +29,25 @@ class Section:
     lacks: str | None = None
 
 
-def write(evidence: Evidence, path: Path) -> None:
-    """Write a page on whatever the evidence holds; raises GpupruneError as `plots.check` does."""
+def _nobody(done: int) -> None:
+    """Take no notice of how many layers are drawn."""
+
+
+def write(evidence: Evidence, path: Path, advance: Callable[[int], None] = _nobody) -> None:
+    """Write a page on whatever the evidence holds; raises GpupruneError as `plots.check` does.
+
+    `advance` is told how many of the layers are drawn.
+    """
     plots.check(path, suffixes=(".html",))
-    write_whole(path, render(evidence).encode())
+    write_whole(path, render(evidence, advance).encode())
 
 
-def render(evidence: Evidence) -> str:
+def count_layers(evidence: Evidence) -> int:
+    """Count the layers that the page draws one by one, which takes longest."""
+    return len(_by_layer(evidence.benches))
+
+
+def render(evidence: Evidence, advance: Callable[[int], None] = _nobody) -> str:
     """Return the page: one text without any reference to another file."""
     specifications: dict[str, Specification] = {}
     downloads = dict(_downloads(evidence))
@@ -45,7 +57,7 @@ def render(evidence: Evidence) -> str:
         advice=list(_advice(evidence.benches)),
         figures=list(_figures(evidence, specifications)),
         runs=[_section(bench) for bench in evidence.benches],
-        layers=list(_layers(evidence.benches, specifications)),
+        layers=list(_layers(evidence.benches, specifications, advance)),
         listings=list(_listings(evidence)),
         facts=_facts(evidence),
         downloads=list(downloads),
@@ -68,7 +80,7 @@ def _figures(evidence: Evidence, into: dict[str, Specification]) -> Iterator[Sec
     """Draw what is told of all layers together; of several, each has its own speedups."""
     names = []
     if evidence.benches:
-        names += ["breakeven" if _has_several_layers(evidence.benches) else "speedup", "roofline"]
+        names += ["breakeven" if _by_layer(evidence.benches) else "speedup", "roofline"]
     if evidence.efficiencies:
         names.append("efficiency")
     if evidence.trainings:
@@ -90,15 +102,11 @@ def _section(bench: Bench) -> Section:
     return Section(title=bench.name, tables=(("", _html(text)),))
 
 
-def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterator[Section]:
+def _layers(
+    benches: Sequence[Bench], into: dict[str, Specification], advance: Callable[[int], None]
+) -> Iterator[Section]:
     """Tell each of several layers by itself, its runs side by side."""
-    if not _has_several_layers(benches):
-        return
-    everywhere: dict[Case, list[Bench]] = {}
-    for bench in benches:
-        for layer, results in analysis.by_layer(bench.results).items():
-            everywhere.setdefault(layer, []).append(replace(bench, results=tuple(results)))
-    for number, (layer, own) in enumerate(everywhere.items()):
+    for number, (layer, own) in enumerate(_by_layer(benches).items()):
         name, lacks = f"layer-{number}", None
         if len({one.case.rate for bench in own for one in bench.results}) > 1:
             try:
@@ -117,10 +125,16 @@ def _layers(benches: Sequence[Bench], into: dict[str, Specification]) -> Iterato
                 for bench in own
             ),
         )
+        advance(number + 1)
 
 
-def _has_several_layers(benches: Iterable[Bench]) -> bool:
-    return len(analysis.by_layer(one for bench in benches for one in bench.results)) > 1
+def _by_layer(benches: Iterable[Bench]) -> dict[Case, list[Bench]]:
+    """Return by layer what each run has of it; nothing where there is only one."""
+    everywhere: dict[Case, list[Bench]] = {}
+    for bench in benches:
+        for layer, results in analysis.by_layer(bench.results).items():
+            everywhere.setdefault(layer, []).append(replace(bench, results=tuple(results)))
+    return everywhere if len(everywhere) > 1 else {}
 
 
 def _listings(evidence: Evidence) -> Iterator[tuple[str, Markup]]:

@@ -6,6 +6,7 @@ from itertools import groupby
 import altair as alt
 
 from gpuprune import analysis
+from gpuprune.advice import name_groups
 from gpuprune.analysis import LOST, BreakEven
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence import Bench
@@ -95,9 +96,7 @@ def _rows(benches: Sequence[Bench]) -> Iterator[Row]:
             last, highest = max(evens, key=lambda one: 2.0 if one[0].rate is None else one[0].rate)
             yield {
                 "run": run,
-                "panel": " · ".join(
-                    [analysis.name_groups(group), *([run] if len(benches) > 1 else [])]
-                ),
+                "panel": " · ".join([name_groups(group), *([run] if len(benches) > 1 else [])]),
                 "group": group,
                 "matrix": f"{rows}x{cols}",
                 "size": rows * cols,

@@ -8,7 +8,7 @@ from gpuprune.errors import GpupruneError
 from gpuprune.evidence import Efficiency, name_layers
 from gpuprune.plots import labels
 from gpuprune.plots.drawing import ROWS, Drawing, Row
-from gpuprune.plots.theme import PANEL_HEIGHT, PANEL_WIDTH, Theme, percent_domain
+from gpuprune.plots.theme import MARKER_RADIUS, PANEL_HEIGHT, PANEL_WIDTH, Theme, percent_domain
 
 _COUNTING = {"ncu": "distinct bytes, as ncu counts", "nvprof": "every lane, as nvprof counts"}
 
@@ -47,7 +47,8 @@ def chart(efficiencies: Sequence[Efficiency], theme: Theme) -> Drawing:
             title="global load efficiency (%)",
             # Stretched to the data, a scale would make a point look like much.
             scale=alt.Scale(
-                domain=[*percent_domain(percents, step=10)[:1], max(100.0, *percents)]
+                domain=[*percent_domain(percents, step=10)[:1], max(100.0, *percents)],
+                padding=MARKER_RADIUS,
             ),
         ),
         color=group["color"],

@@ -7,6 +7,7 @@ from typing import Any
 
 FONT = "system-ui, 'Segoe UI', 'Liberation Sans', Arial, sans-serif"
 PANEL_WIDTH, PANEL_HEIGHT = 300, 240
+MARKER_RADIUS = 5  # pixels beyond the ends of an axis that keep a marker off the frame
 _MARGIN = 1.12  # beyond the values, so that none lies on an edge
 # Of a logarithmic axis, by the ratio of its ends: where in each decade ticks stand.
 _TICKS = (

@@ -19,6 +19,7 @@ from gpuprune.storage import write_whole
 SCHEMA = 3  # 1 had neither profile figures nor what was accepted, 2 no digest of a mask
 _PATTERNS_SINCE = 3
 _MOST_FILE_BYTES = 256 << 20
+_RUN = '{"record":"run",'  # how a run file begins
 _RECORD_AGAIN = "record it again: gpuprune baseline record -o FILE"
 
 
@@ -161,7 +162,13 @@ def _read(path: Path) -> dict[str, Any]:
             )
         if not path.is_file() or path.stat().st_size > _MOST_FILE_BYTES:
             raise Incomparable(f"{path} is no baseline file", hint=_RECORD_AGAIN)
-        table = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        text = path.read_text(encoding="utf-8")
+        if text.startswith(_RUN):
+            raise Incomparable(
+                f"{path} is a run, and no baseline",
+                hint=f"gpuprune baseline record -o FILE --run {path} makes one of it",
+            )
+        table = json.loads(text, parse_constant=_refuse_constant)
     except OSError as error:
         raise Incomparable(
             f"cannot read {path}: {error.strerror}", hint="check the path and its permissions"

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 
-from gpuprune.analysis import median_s, sparse_contenders
+from gpuprune.analysis import is_missed, median_s, sparse_contenders
 from gpuprune.records import Result
 from gpuprune.report.layout import printable
 from gpuprune.units import format_rate
-
-_MISSED = 0.005  # between a rate and the share removed, of which a table shows two digits
 
 
 def variants(results: Sequence[Result]) -> str:
@@ -35,9 +33,9 @@ def rates_not_reached(results: Iterable[Result]) -> str:
     furthest: dict[int, tuple[float, float, float]] = {}  # by group: difference, rate, share
     for one in results:
         rate, share = one.case.rate, one.achieved_rate
-        if share is not None and (missed := abs(share - rate)) > _MISSED:
+        if share is not None and is_missed(rate, share):
             furthest[one.case.group] = max(
-                furthest.get(one.case.group, (0.0, 0.0, 0.0)), (missed, rate, share)
+                furthest.get(one.case.group, (0.0, 0.0, 0.0)), (abs(share - rate), rate, share)
             )
     if not furthest:
         return ""
@@ -45,7 +43,10 @@ def rates_not_reached(results: Iterable[Result]) -> str:
         f"g={group} {format_rate(round(share, 4))} at {format_rate(rate)}"
         for group, (_, rate, share) in sorted(furthest.items())
     )
-    return f"Share of the weights removed where it is furthest from the rate: {', '.join(told)}."
+    return (
+        "Rates are those asked. Share of the weights removed where it is furthest from the rate: "
+        f"{', '.join(told)}."
+    )
 
 
 def _listed(groups: Iterable[int]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gpuprune import analysis
+from gpuprune.advice import doubt
 from gpuprune.analysis import median_s
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
@@ -16,23 +17,24 @@ from gpuprune.units import format_count, format_seconds
 class _Layer:
     """One layer at one rate."""
 
-    case: Case  # of the fastest sparse product, or any where there is none
+    case: Case  # of the sparse product that is told, or any where there is none
     dense_s: float | None
     sparse_s: float | None
-    contender: str  # the fastest sparse one
+    contender: str  # the sparse one
+    pays: bool = False  # it is faster than dense by more than the spread of their samples
     is_unsteady: bool = False  # the samples of one of the two spread widely
 
     @property
-    def best_s(self) -> float | None:
-        """Seconds where it is left dense if that is faster."""
-        return min((s for s in (self.dense_s, self.sparse_s) if s is not None), default=None)
+    def best(self) -> str:
+        """Dense unless the sparse product pays; of one time its own; empty without any."""
+        if self.dense_s and not self.pays:
+            return BASELINE
+        return self.contender if self.sparse_s else ""
 
     @property
-    def best(self) -> str:
-        """The product that takes so long, dense where both do; empty where none has a time."""
-        if self.best_s is None:
-            return ""
-        return BASELINE if self.best_s == self.dense_s else self.contender
+    def best_s(self) -> float | None:
+        """Seconds of what is best."""
+        return self.dense_s if self.best == BASELINE else self.sparse_s
 
 
 def is_model(layers: Mapping[Case, Sequence[Result]]) -> bool:
@@ -50,7 +52,10 @@ def layers_table(layers: Mapping[Case, Sequence[Result]], markdown: bool) -> str
     chosen = [_at(results, rate) for results in layers.values()]
     how = "as it is" if rate is None else f"at {rate:g}"
     noise = f"; {NOISE}" if any(layer.is_unsteady for layer in chosen) else ""
-    title = f"The model layer by layer, {how}: the fastest product of any group size{noise}"
+    title = (
+        f"The model layer by layer, {how}: the fastest product of any group size, and dense where "
+        f"that gains no more than noise{noise}"
+    )
     headers = ["layer", "shape", "dense", "sparse", "best", "group", "speedup"]
     rows = [_row(layer) for layer in chosen]
     return f"{title}\n\n{table(headers, rows, markdown, left=[0, 4])}"
@@ -77,15 +82,13 @@ def told(layers: Mapping[Case, Sequence[Result]]) -> str:
     if not both:
         return ""
     noise = "~" if any(one.is_unsteady for one in chosen) else ""
-    dense_s, best_s = (
-        sum(times) for times in zip(*((d, min(d, s)) for d, s in both), strict=True)
-    )
+    dense_s, _, best_s = _sums(both)
     how = "as it is" if rate is None else f"pruned to {rate:g} in its fastest group size"
     return (
         f"{format_count(len(both), 'layer')} together take {format_seconds(dense_s)} dense; each "
-        f"{how}, or left dense where that is faster, "
+        f"{how}, or left dense where it gains no more than noise, "
         f"{format_seconds(best_s)} ({noise}{dense_s / best_s:.2f}x)."
-        + analysis.doubt(one for results in layers.values() for one in results)
+        + doubt(one for results in layers.values() for one in results)
     )
 
 
@@ -93,9 +96,18 @@ def _told_rate(layers: Mapping[Case, Sequence[Result]]) -> float | None:
     return min(_rates(layers), key=lambda rate: abs((rate or 0) - PAPER_RATE))
 
 
-def _complete(layers: Iterable[_Layer]) -> list[tuple[float, float]]:
-    """Return dense and sparse times of the layers that have both."""
-    return [(one.dense_s, one.sparse_s) for one in layers if one.dense_s and one.sparse_s]
+def _complete(layers: Iterable[_Layer]) -> list[_Layer]:
+    """Leave out layers without a dense or a sparse time, which would add up unlike things."""
+    return [one for one in layers if one.dense_s and one.sparse_s]
+
+
+def _sums(layers: Sequence[_Layer]) -> tuple[float, float, float]:
+    """Add up the seconds of the dense, the sparse, and the best products."""
+    return (
+        sum(one.dense_s or 0.0 for one in layers),
+        sum(one.sparse_s or 0.0 for one in layers),
+        sum(one.best_s or 0.0 for one in layers),
+    )
 
 
 def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
@@ -106,30 +118,33 @@ def _rates(layers: Mapping[Case, Sequence[Result]]) -> list[float | None]:
 
 
 def _at(results: Iterable[Result], rate: float | None) -> _Layer:
-    """Choose the product of a layer that gains most at a rate, over dense of the same case."""
+    """Choose the product of a layer that gains most at a rate, by the rule of `fastest`."""
     own = [one for one in results if rate is None or one.case.rate == rate]
-    dense = {one.case: median_s(one) for one in own if one.contender == BASELINE}
-    sparse = [
-        (seconds, one)
-        for one in own
-        if one.contender in analysis.sparse_contenders(own) and (seconds := median_s(one))
-    ]
-    if not sparse:
-        case = own[0].case
-        return _Layer(case=case, dense_s=dense.get(case), sparse_s=None, contender="")
-
-    def gain(pair: tuple[float, Result]) -> tuple[float, float]:
-        seconds, one = pair
-        return (dense.get(one.case) or 0.0) / seconds, -seconds
-
-    seconds, best = max(sparse, key=gain)
+    at = {(one.case, one.contender): one for one in own}
+    top = analysis.fastest(own)
+    if top is None:
+        return _without_speedup(own)
+    dense, sparse = at[top.case, BASELINE], at[top.case, top.contender]
     return _Layer(
-        case=best.case,
-        dense_s=dense.get(best.case),
-        sparse_s=seconds,
-        contender=best.contender,
-        is_unsteady=best.case in analysis.unsteady(own, best.contender, BASELINE),
+        case=top.case,
+        dense_s=median_s(dense),
+        sparse_s=median_s(sparse),
+        contender=top.contender,
+        pays=analysis.is_gain(sparse, dense),
+        is_unsteady=top.is_unsteady,
     )
+
+
+def _without_speedup(results: Sequence[Result]) -> _Layer:
+    """Tell the time there is of a layer that has none of dense, or none of a sparse product."""
+    names = (BASELINE, *analysis.sparse_contenders(results))
+    timed = [one for one in results if one.contender in names and median_s(one)]
+    if not timed:
+        return _Layer(case=results[0].case, dense_s=None, sparse_s=None, contender="")
+    one = min(timed, key=lambda one: median_s(one) or 0.0)
+    if one.contender == BASELINE:
+        return _Layer(case=one.case, dense_s=median_s(one), sparse_s=None, contender="")
+    return _Layer(case=one.case, dense_s=None, sparse_s=median_s(one), contender=one.contender)
 
 
 def _row(layer: _Layer) -> list[str]:
@@ -150,15 +165,14 @@ def _total(rate: float | None, layers: Sequence[_Layer]) -> list[str]:
     """Add up the layers that have both times; the others would compare unlike sums."""
     both = _complete(layers)
     noise = "~" if any(one.is_unsteady for one in layers) else ""
-    dense_s = sum(dense for dense, _ in both)
-    best_s = sum(map(min, both))
+    dense_s, sparse_s, best_s = _sums(both)
     return [
         "as it is" if rate is None else f"{rate:.4g}",
         _seconds(dense_s if both else None),
-        _seconds(sum(sparse for _, sparse in both) if both else None),
+        _seconds(sparse_s if both else None),
         _seconds(best_s if both else None),
         f"{noise}{dense_s / best_s:.2f}x" if both else "",
-        f"{sum(dense <= sparse for dense, sparse in both)} of {len(both)}",
+        f"{sum(one.best == BASELINE for one in both)} of {len(both)}",
     ]
 
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
-from gpuprune import analysis
+from gpuprune import advice, analysis
 from gpuprune.analysis import by_layer, median_s, speedups
 from gpuprune.config import PAPER_RATE
 from gpuprune.contenders import BASELINE
@@ -42,7 +42,7 @@ def summary(
         parts.append("Nothing was measured.")
     elif len(layers) == 1:
         parts += _layer(results, markdown)
-        parts += [] if unfinished else [analysis.advice(results)]
+        parts += [] if unfinished else [advice.advice(results)]
     elif len({one.case for one in results}) == len(layers):
         parts.append(_one_case_each(layers, markdown))
         parts += [] if unfinished else [_altogether(layers, markdown)]
@@ -84,15 +84,15 @@ def plan(cases: Sequence[Case], contenders: Sequence[str], budget_s: float) -> s
 
 def layer_summary(results: Sequence[Result], *, markdown: bool = False) -> str:
     """Lay out one layer for people: speedups, shares of the roofline, break-even rates."""
-    parts = [*_layer(results, markdown), analysis.advice(results)]
+    parts = [*_layer(results, markdown), advice.advice(results)]
     return "\n\n".join(part for part in parts if part)
 
 
 def conclusion(layers: Mapping[Case, Sequence[Result]]) -> str:
     """Say in a sentence or two what pruning gives one layer, several, or a model's."""
     if len(layers) == 1:
-        return analysis.advice(next(iter(layers.values())))
-    return told(layers) if is_model(layers) else analysis.advice_for_all(layers)
+        return advice.advice(next(iter(layers.values())))
+    return told(layers) if is_model(layers) else advice.advice_for_all(layers)
 
 
 def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
@@ -112,7 +112,7 @@ def _layer(results: Sequence[Result], markdown: bool) -> list[str]:
 def _altogether(layers: dict[Case, list[Result]], markdown: bool) -> str:
     if is_model(layers):
         return f"{totals_table(layers, markdown)}\n\n{told(layers)}".rstrip()
-    return analysis.advice_for_all(layers)
+    return advice.advice_for_all(layers)
 
 
 def _title(results: Sequence[Result], markdown: bool) -> str:
@@ -131,7 +131,8 @@ def _title(results: Sequence[Result], markdown: bool) -> str:
 
 def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
     found = speedups(results, name)
-    spread = analysis.unsteady(results, name, BASELINE)
+    products = analysis.unsteady_products(results)
+    spread = {case: least for (case, own), least in products.items() if own == name}
     best = set()
     for rate in _rates(found):
         row = {case: speedup for case, speedup in found.items() if case.rate == rate}
@@ -143,7 +144,7 @@ def _speedup_table(results: Sequence[Result], name: str, markdown: bool) -> str:
         return f"{marks}{found[case]:.2f}"
 
     notes = ["* fastest group at that rate"]
-    if spread & set(found):
+    if spread:
         notes = [f"{notes[0]}, steady ones first", NOISE]
     title = f"Speedup of {name} over dense ({'; '.join(notes)})"
     return f"{title}\n\n{_grid(found, cell, markdown)}"
@@ -183,7 +184,8 @@ def _grid(cases: Iterable[Case], cell: Callable[[Case], str], markdown: bool) ->
 
 def _one_case_each(layers: dict[Case, list[Result]], markdown: bool) -> str:
     """List layers that have one rate and one group size each."""
-    names = analysis.sparse_contenders(one for results in layers.values() for one in results)
+    timed = [one for results in layers.values() for one in results if median_s(one)]
+    names = analysis.sparse_contenders(timed)
     rows, noisy = [], False
     for results in layers.values():
         times = {one.contender: median_s(one) for one in results}
@@ -271,13 +273,14 @@ def _remarks(run: Run, results: Sequence[Result]) -> list[str]:
 
 
 def _rates_measured(calibration: Calibration) -> list[str]:
-    caches = calibration.core_cache_bytes_per_s
+    caches, cold_s = calibration.core_cache_bytes_per_s, calibration.cold_call_s
     return [
         f"memory {format_bytes(calibration.memory_bytes_per_s)}/s",
         f"cache {format_bytes(calibration.cache_bytes_per_s)}/s",
         *([f"core caches {format_bytes(caches)}/s"] if caches else []),
         *(f"{name} {flops / 1e9:.0f} GFLOP/s" for name, flops in calibration.flops_per_s.items()),
         f"empty call {format_seconds(calibration.empty_s)}",
+        *([f"cold call {format_seconds(cold_s)}"] if cold_s else []),
     ]
 
 

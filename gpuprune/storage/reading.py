@@ -27,10 +27,12 @@ class RunFile:
     @property
     def warning(self) -> str | None:
         """What to tell the user about the end of the file, if anything."""
-        if not self.torn:
-            return None
-        size = format_bytes(len(self.torn))
-        return f"{self.path}: the last line is incomplete or damaged and is left out ({size})"
+        if self.torn:
+            size = format_bytes(len(self.torn))
+            return f"{self.path}: the last line is incomplete or damaged and is left out ({size})"
+        if self.end and (told := self.end.get("results")) != (count := len(self.results)):
+            return f"{self.path}: its end tells of {told!r} results, and {count} are there"
+        return None
 
 
 def read(path: Path) -> RunFile:
@@ -82,8 +84,9 @@ def _header(line: bytes, path: Path) -> tuple[dict[str, Any], bool]:
         # Another schema may seal its lines in another way: it is judged before the checksum.
         _require_known(header.get("schema"), path)
     except ValueError as error:
+        reason = f"line 1 {error}" if line else "it is empty"
         raise GpupruneError(
-            f"{path} is not a run file: line 1 {error}",
+            f"{path} is not a run file: {reason}",
             hint="give a file that `gpuprune bench --output` wrote; without its first line a run "
             "cannot go on, so remove this one or take another name",
         ) from None

@@ -91,6 +91,12 @@ def test_one_run_is_unsure_with_a_warning_and_fails_where_that_is_strict(run, re
     assert run(*command, "--strict").exit_code == 1
 
 
+def test_a_run_that_lacks_results_its_end_tells_of_is_a_warning(run, recorded, rewritten):
+    fewer = rewritten(lambda line: None if line.get("case", {}).get("rate") == 0.9 else line)
+    result = run("check", "--baseline", recorded, "--run", fewer)
+    assert f"Warning: {fewer}: its end tells of " in result.stderr
+
+
 def test_a_contender_that_became_wrong_fails(run, recorded, rewritten):
     def wrong(line):
         if line.get("contender") == "csr" and line["case"]["rate"] == 0.9:

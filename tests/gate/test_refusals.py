@@ -8,6 +8,7 @@ import pytest
 
 from gpuprune.fresh import load_runs
 from tests.gate.runs import edit, refused, unsealed
+from tests.made_runs import write_run
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,17 @@ def test_a_baseline_that_is_taken_for_a_run_is_called_a_baseline(run, recorded, 
     hint = f"gpuprune baseline show {recorded} reads it"
     refused(run(*arguments), 2, f"{recorded} is a baseline, and no run", hint)
     assert recorded.read_bytes() == before
+
+
+def test_a_run_that_is_taken_for_a_baseline_is_called_a_run(run, tmp_path):
+    path = write_run(tmp_path / "run.jsonl")
+    hint = f"gpuprune baseline record -o FILE --run {path} makes one of it"
+    refused(run("baseline", "show", path), 4, f"{path} is a run, and no baseline", hint)
+
+
+def test_a_baseline_that_is_taken_for_a_capture_is_called_a_baseline(run, recorded):
+    named = (f"{recorded} is a baseline of gpuprune", "gpuprune baseline show FILE reads it")
+    refused(run("profile", "--from", recorded), 2, *named)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])

@@ -10,7 +10,7 @@ from gpuprune import plots
 from gpuprune.analysis import break_even
 from gpuprune.errors import GpupruneError
 from gpuprune.evidence import read
-from gpuprune.plots.theme import DARK, PAPER
+from gpuprune.plots.theme import DARK, MARKER_RADIUS, PAPER
 from tests.made_runs import (
     ACCURACIES,
     made_result,
@@ -261,7 +261,8 @@ def test_definitions_of_load_efficiency_never_share_a_panel(evidence):
     ]
     assert [row["percent"] for row in spec["datasets"]["rows"]] == [60.0, 70.0, 60.0, 70.0]
     line, _ = spec["spec"]["layer"]
-    assert line["encoding"]["y"]["scale"]["domain"] == [60.0, 100.0]
+    # The padding keeps a marker at 100 % off the frame.
+    assert line["encoding"]["y"]["scale"] == {"domain": [60.0, 100.0], "padding": MARKER_RADIUS}
 
 
 def test_load_efficiencies_of_two_types_share_no_line(tmp_path):

@@ -22,7 +22,8 @@ def test_a_run_cut_at_any_byte_keeps_every_whole_line_and_goes_on(
         if whole == 0:
             for opened in (read, Journal.resume):
                 message, _ = refusal(lambda opened=opened: opened(path))
-                assert message == f"{path} is not a run file: line 1 is incomplete"
+                reason = "line 1 is incomplete" if cut else "it is empty"
+                assert message == f"{path} is not a run file: {reason}"
             assert path.read_bytes() == WHOLE[:cut]
             continue
         good = b"".join(LINES[:whole])
@@ -161,7 +162,7 @@ def test_a_sound_line_in_the_wrong_place_is_never_taken_for_a_torn_one(
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "line 1 is incomplete"),
+        (b"", "it is empty"),
         (LINES[0][:-1], "line 1 is incomplete"),
         (b"rate,group\n0.8,4\n", "line 1 is not JSON: Expecting value at column 1"),
         (b"\x93NUMPY\x01\n" * 9, "line 1 is not UTF-8"),

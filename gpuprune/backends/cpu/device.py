@@ -21,12 +21,14 @@ from gpuprune.vectors import load, multiply_add, store, zeros
 _LINE = 16  # float32 in a cache line of 64 bytes
 _REPEATS = 5
 _EMPTY_SAMPLES = 100
+_COLD_SAMPLES = 20  # each evicts the caches before
 _RATE_REPEATS = 3  # of what moves a whole buffer
 _ASSUMED_CACHE_BYTES = 32 << 20  # where the operating system does not tell
 _ASSUMED_CORE_CACHE_BYTES = 256 << 10
 _CORE_READ_BYTES = 64 << 20  # by each thread: some tenths of a millisecond
 _MOST_EVICT_BYTES = 1 << 29  # fresh pages can cost two seconds a gigabyte
 _SETTLE_S = 1e-3  # until the threads of whoever was timed before are asleep
+_ONE = np.ones((1, 1), np.float32)
 _PLATEAU = 0.85  # of the slowest re-read counts as evicted
 
 
@@ -122,16 +124,18 @@ class CpuBackend:
         rereads = {n: _reread_seconds(probe, buffer[:n]) for n in (*sizes, buffer.size)}
         slowest = max(rereads.values())
         enough = next(n for n, seconds in rereads.items() if seconds >= _PLATEAU * slowest)
-        self._eviction = buffer[:enough]
         copy_s = min(_seconds(_copy_first_half, buffer) for _ in range(_RATE_REPEATS))
         read_s = min(_seconds(_read, buffer) for _ in range(_RATE_REPEATS))
+        measured_bytes = buffer.nbytes
+        buffer.resize(enough, refcheck=False)  # gives the rest back, in place: a slice keeps all
+        self._eviction = buffer
         core_cache = environment.core_cache_bytes() or _ASSUMED_CORE_CACHE_BYTES
         empty_s = self._median_s(lambda: None)
         return Calibration(
             empty_s=empty_s,
             resolution_s=_clock_resolution(),
             # Reading is the faster where writing first reads what it overwrites.
-            memory_bytes_per_s=buffer.nbytes / min(copy_s, read_s),
+            memory_bytes_per_s=measured_bytes / min(copy_s, read_s),
             cache_bytes_per_s=probe.nbytes / warm_s,
             cache_bytes=cache,
             evict_bytes=self._eviction.nbytes,
@@ -139,12 +143,15 @@ class CpuBackend:
             core_cache_bytes_per_s=_core_cache_rate(core_cache, self.threads or 1),
             core_cache_bytes=core_cache,
             start_s=max(0.0, self._median_s(self._start_threads) - empty_s),
+            cold_call_s=self._median_s(_multiply_one, cold=True, samples=_COLD_SAMPLES),
         )
 
-    def _median_s(self, function: Callable[[], None]) -> float:
+    def _median_s(
+        self, function: Callable[[], None], *, cold: bool = False, samples: int = _EMPTY_SAMPLES
+    ) -> float:
         work = _Call(function)
         work.multiply()
-        return median(self.sample(work, cold=False).seconds for _ in range(_EMPTY_SAMPLES))
+        return median(self.sample(work, cold=cold).seconds for _ in range(samples))
 
     def _start_threads(self) -> None:
         _touch(self._started)
@@ -161,6 +168,10 @@ class _Call:
 
     multiply: Callable[[], None]
     bytes: int = 0
+
+
+def _multiply_one() -> None:
+    np.matmul(_ONE, _ONE)
 
 
 @njit(parallel=True, cache=True)

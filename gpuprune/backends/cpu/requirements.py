@@ -12,6 +12,7 @@ from gpuprune.errors import GpupruneError
 # What Numba raises for settings; a value that it cannot read is a warning of its own.
 _REFUSALS = (ImportError, RuntimeError, RuntimeWarning, ValueError)
 _UNREADABLE = "Environment variable 'NUMBA_"
+_NO_PLACE = "no locator available"
 _TRACEBACK = "The parse failed"  # what such a warning goes on with
 
 
@@ -19,7 +20,8 @@ def start_numba() -> int:
     """Import Numba, all that is compiled for the CPU, and start its threads; returns how many.
 
     Raises GpupruneError that names the variable, where one of Numba's is set to what it refuses,
-    and Unavailable where it cannot be imported, as beside a NumPy that is newer than it knows.
+    or has to be set, and Unavailable where Numba cannot be imported, as beside a NumPy that is
+    newer than it knows.
     """
     with _explained():
         import numba
@@ -42,6 +44,12 @@ def _explained() -> Iterator[None]:
         try:
             yield
         except _REFUSALS as error:
+            if _NO_PLACE in str(error):
+                raise GpupruneError(
+                    "Numba can keep what it compiles neither beside gpuprune nor in the home "
+                    "directory: none can be written",
+                    hint="set NUMBA_CACHE_DIR to a folder that can",
+                ) from error
             if not (settings := _settings(reason := " ".join(str(error).split()))):
                 if not isinstance(error, ImportError):
                     raise

@@ -36,6 +36,11 @@ def require_cupy() -> None:
         raise Unavailable(
             f"{builds[0]} cannot be imported: {_summary(error)}", hint=_install(builds[0])
         ) from error
+    except OSError as error:  # it makes the folder of its kernels at once
+        raise Unavailable(
+            f"CuPy cannot keep what it compiles: {_summary(error)}",
+            hint="set CUPY_CACHE_DIR to a folder that can be written",
+        ) from error
 
 
 def require_device(index: int) -> None:

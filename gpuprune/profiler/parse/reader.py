@@ -17,6 +17,7 @@ from gpuprune.profiler.parse.findings import Findings, Table
 from gpuprune.profiler.parse.lines import Lines
 from gpuprune.profiler.parse.numerals import Numerals
 from gpuprune.profiler.parse.nvprof import note_heading
+from gpuprune.profiler.parse.own_files import own_file
 from gpuprune.profiler.parse.records import Report
 from gpuprune.profiler.tools import find_tool
 from gpuprune.units import format_count
@@ -174,7 +175,7 @@ def _no_kernel(path: Path, start: bytes, findings: Findings) -> GpupruneError:
         return GpupruneError(f"{path} holds a profiler's table but no kernel in it", hint=again)
     if "==" in findings.log:
         return GpupruneError(f"{path} is a profiler's log without a table of kernels", hint=again)
-    return GpupruneError(
+    return own_file(path) or GpupruneError(
         f"{path} is nothing that ncu or nvprof wrote",
         hint="gpuprune reads nvprof's output (text or --csv), ncu's (text, or --csv with "
         "--page raw or details) and .ncu-rep files",
