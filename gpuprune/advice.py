@@ -56,7 +56,7 @@ def advice(results: Sequence[Result]) -> str:
         f"{_round_up(reached[group])}{_reached(results, group, reached[group])}{more}, or stay "
         "dense. "
         + _single_weights(group, found)
-        + _at_told_rate(best)
+        + _at_told_rate(results, best)
         + _headline(results)
         + doubt(results)
     )
@@ -128,12 +128,14 @@ def _headline(results: Sequence[Result]) -> str:
     top = fastest(results)
     if top is None:
         return ""
-    which = (
-        "The fastest steady one"
-        if top.is_beaten and not top.is_unsteady
-        else "The fastest measured"
+    which = "The fastest measured"
+    if top.is_beaten:
+        which = "The fastest beyond noise" if top.is_unsteady else "The fastest steady one"
+    case = top.case
+    return (
+        f"{which} is {top.speedup:.2f}x, {name_groups(case.group)} at {case.rate:g}"
+        f"{_reached(results, case.group, case.rate)}."
     )
-    return f"{which} is {top.speedup:.2f}x, {name_groups(top.case.group)} at {top.case.rate:g}."
 
 
 def _choose(reached: dict[int, float]) -> int:
@@ -152,7 +154,7 @@ def _single_weights(group: int, found: dict[int, BreakEven]) -> str:
     return f"Single weights break even at {single}. "
 
 
-def _at_told_rate(best: dict[Case, float]) -> str:
+def _at_told_rate(results: Sequence[Result], best: dict[Case, float]) -> str:
     """Say what grouping gains over the smallest group, at the rate nearest to the paper's."""
     rate = min((case.rate for case in best), key=lambda rate: abs(rate - PAPER_RATE))
     gains = {case.group: speedup for case, speedup in best.items() if case.rate == rate}
@@ -161,8 +163,8 @@ def _at_told_rate(best: dict[Case, float]) -> str:
     if enough == smallest:
         return ""
     return (
-        f"At {rate:g}, {name_groups(enough)} are {gains[enough]:.2f}x as fast as dense, "
-        f"{name_groups(smallest)} {gains[smallest]:.2f}x. "
+        f"At {rate:g}, {name_groups(enough)}{_reached(results, enough, rate)} are "
+        f"{gains[enough]:.2f}x as fast as dense, {name_groups(smallest)} {gains[smallest]:.2f}x. "
     )
 
 

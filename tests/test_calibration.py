@@ -2,6 +2,7 @@
 
 import pytest
 
+from gpuprune.cli.calibrate_console import in_percent
 from gpuprune.regression.calibration import drift_to_cover, floor_to_take, rows
 from gpuprune.regression.verdict import Verdict
 
@@ -40,3 +41,8 @@ def test_a_row_tells_the_drift_of_a_level_and_what_can_be_seen():
 )
 def test_a_floor_covers_a_drift_in_whole_percents(drift, floor):
     assert floor_to_take(drift) == floor
+
+
+def test_what_noise_leaves_open_is_told_without_its_digits():
+    row = {"contender": "csr", "verdicts": 2, "drift": 0.302, "visible": 1.8e11}
+    assert in_percent(row) == row | {"drift": "30.2 %", "visible": "over 1000 %"}
