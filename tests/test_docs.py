@@ -15,7 +15,8 @@ from gpuprune.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
-WORKPLACE = re.compile(r"/tmp/|/root/|/home/|\bTODO\b|README_TABLE|TUTORIAL_")
+RECORDINGS = [path for path in (ROOT / "docs" / "results").rglob("*.*") if path.suffix != ".md"]
+WORKPLACE = re.compile(r"/tmp/|/root/|/home/|/work/|\bTODO\b|README_TABLE|TUTORIAL_")
 
 
 def test_the_command_line_reference_is_what_help_says():
@@ -33,8 +34,8 @@ def test_links_inside_the_repository_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_a_page_has_no_leftovers(page):
+@pytest.mark.parametrize("page", [*PAGES, *RECORDINGS], ids=lambda page: page.name)
+def test_a_page_and_a_recording_have_no_leftovers(page):
     assert WORKPLACE.findall(page.read_text()) == []
 
 
