@@ -22,7 +22,8 @@ _STEP = 5  # of percentages, from tick to tick
 def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -> Drawing:
     """Draw accuracy by group size, a column a run, and the unpruned network's as a line.
 
-    Bars are the standard deviation over the seeds, where there are several.
+    Bars reach from the lowest seed to the highest, where there are several: of the few that there
+    are, one can be far from the others, and a deviation from the mean would lead beyond 100 %.
     """
     rows = [row for name, outcomes in outcomes_of.items() for row in _accuracies(name, outcomes)]
     y = alt.Y(
@@ -59,7 +60,8 @@ def accuracy_chart(outcomes_of: Mapping[str, Sequence[Outcome]], theme: Theme) -
         .properties(
             title=alt.Title(
                 f"Accuracy after pruning {100 * rate:g} % of the weights and retraining",
-                subtitle="dashed: the unpruned network; bars: standard deviation over the seeds",
+                subtitle="dashed: the unpruned network; dots: the mean of the seeds; "
+                "bars: the lowest to the highest",
             ),
             description="Accuracy by group size, and that of the unpruned network",
         )
@@ -185,15 +187,14 @@ def _accuracies(name: str, outcomes: Sequence[Outcome]) -> list[Row]:
     rows = []
     for own in by_group(outcomes):
         shares = [100 * one.accuracy for one in own]
-        middle, spread = mean(shares), stdev(shares) if len(shares) > 1 else 0.0
         rows.append(
             {
                 "run": labels.shorten(name),
                 "group": own[0].group,
-                "percent": middle,
-                "sd": spread if len(shares) > 1 else None,
-                "low": middle - spread,
-                "high": middle + spread,
+                "percent": mean(shares),
+                "sd": stdev(shares) if len(shares) > 1 else None,
+                "low": min(shares),
+                "high": max(shares),
                 "seeds": len(shares),
                 "rate": own[0].rate,
             }
