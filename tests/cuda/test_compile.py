@@ -33,7 +33,7 @@ FOLLOWING = {
 
 
 KERNELS = [
-    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16, 32), SLOTS=(1, 2), RAGGED=(0, 1)),
+    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16), SLOTS=(1, 2), RAGGED=(0, 1)),
     *variants(ROW / "staged.cu", DEPTH=(1, 2), SLOTS=(1, 2)),
     *variants(ROW / "parts.cu"),
     *variants(COLUMN / "gather.cu", DEPTH=(1, 2, 4, 8, 16, 32), SLOTS=(1, 2), INDEX_BITS=(16, 32)),

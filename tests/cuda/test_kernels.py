@@ -240,7 +240,8 @@ def test_bytes_are_those_of_the_format_and_both_operands():
 
 
 def test_groups_are_cut_into_the_fewest_steps():
-    assert [Steps.of(group, 100, shallowest=1) for group in (1, 3, 32, 33, 65, 200)] == [
+    groups = (1, 3, 32, 33, 65, 200)
+    assert [Steps.of(group, 100, shallowest=1, deepest=32) for group in groups] == [
         Steps(group=1, count=1, depth=1),
         Steps(group=3, count=1, depth=4),
         Steps(group=32, count=1, depth=32),
@@ -248,6 +249,7 @@ def test_groups_are_cut_into_the_fewest_steps():
         Steps(group=65, count=3, depth=32),
         Steps(group=100, count=4, depth=32),
     ]
+    assert Steps.of(33, 100, shallowest=1, deepest=16) == Steps(group=33, count=3, depth=16)
     matrix = np.arange(1, 8).reshape(1, 7)
     assert Steps(group=3, count=2, depth=2).cut(matrix, np).tolist() == [
         [[1, 2], [3, 0], [4, 5], [6, 0], [7, 0], [0, 0]]

@@ -25,6 +25,8 @@ _FOLDER = Path(__file__).parent
 _FLOAT = 4  # bytes
 
 HEIGHT = 64  # rows of a panel
+_SHALLOWEST = 4  # weights of a step of panels
+_DEEPEST = 16  # those of two records, of which one is on its way, fill the registers
 _CHUNK_BYTES = 2 << 10  # of weights that a warp streams at once, at most
 _MOST_PANEL_WARPS = 16
 _PANELS_OF_A_BLOCK = (4, 2, 1)  # the more, the more read the same activations at the same time
@@ -44,7 +46,7 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
     case = problem.case
     if case.dtype != "float32":
         raise NotApplicable(f"row groups are float32 on a GPU, and the weights are {case.dtype}")
-    steps = Steps.of(case.group, case.cols, shallowest=1)
+    steps = Steps.of(case.group, case.cols, shallowest=1, deepest=_DEEPEST)
     blocks = ceil(case.cols / steps.group) * steps.count
     numbers = {"rows": case.rows, "columns": case.cols, "groups": case.rows * blocks}
     if reason := too_large(case.batch, **numbers):
@@ -72,7 +74,7 @@ class _Product:
 def _panels(problem: Problem, gpu: Gpu) -> _Product:
     """Pack panels, and cut their records into as many parts as fill the GPU."""
     case, xp, slots = problem.case, gpu.xp, _slots(problem.case.batch)
-    steps = Steps.of(case.group, case.cols, shallowest=4)
+    steps = Steps.of(case.group, case.cols, shallowest=_SHALLOWEST, deepest=_DEEPEST)
     chunk = chunk_of(steps.depth)
     warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * (steps.depth + 1))  # rows, too
     warps = min(_MOST_PANEL_WARPS, gpu.shared_bytes // warp_bytes)

@@ -1,7 +1,7 @@
 // Row groups of four weights and more: a block of activations waits in registers, the sums of a
 // panel of rows in shared memory.
 //
-// Layout. Each group is cut into steps of DEPTH weights (4, 8, 16 or 32; zeros fill up the last),
+// Layout. Each group is cut into steps of DEPTH weights (4, 8 or 16; zeros fill up the last),
 // and the columns of a step are a *block*, the same in every row. Rows come in panels of HEIGHT.
 // An *entry* is what a row keeps of a block: its row in the panel, one byte, and DEPTH weights. A
 // *record* is what a panel keeps of a block: the block's first column, and the entries of as many
@@ -27,7 +27,6 @@
 constexpr int LANES = 32;
 constexpr int WIDTH = LANES * SLOTS;                           // columns of a slab
 constexpr int VECTORS = CHUNK * DEPTH / 4 / LANES;             // of four weights, a lane and chunk
-constexpr bool AHEAD = DEPTH < 32;                             // registers for a second record
 constexpr unsigned ALL = 0xffffffffu;
 
 struct alignas(16) Weights {
@@ -160,7 +159,7 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
             }
             const int stop = __shfl_sync(ALL, next_stop, known);
             const int coming = __shfl_sync(ALL, next_column, known);
-            if (AHEAD && record + 1 < end) {
+            if (record + 1 < end) {
                 next.load(slab, row_bytes, coming, cols, batch - first);
             }
             while (entry < stop) {
@@ -190,11 +189,7 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
                                         sums);
                 }
             }
-            if (AHEAD) {
-                held = next;
-            } else if (record + 1 < end) {
-                held.load(slab, row_bytes, coming, cols, batch - first);
-            }
+            held = next;
         }
     }
     __syncthreads();
