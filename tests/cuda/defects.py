@@ -74,13 +74,13 @@ IN_RESULTS = [
     ),
     Defect(
         name="records are read once only",
-        right="if (known == 0) {",
-        wrong="if (record == begin) {",
+        right="if (known == 0 && coming",
+        wrong="if (coming == begin && coming",
     ),
     Defect(
-        name="the record ahead is the one at hand",
-        right="columns[record + lane + 1]",
-        wrong="columns[record + lane]",
+        name="a record ends where it begins",
+        right="starts[coming + lane + 1]",
+        wrong="starts[coming + lane]",
     ),
     Defect(
         name="a row keeps its last entry only",
@@ -187,7 +187,7 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="entries beyond the last are read",
-        right="if (from + vector / (DEPTH / 4) < last_entry) {",
+        right="if (chunk_end + vector / (DEPTH / 4) < last_entry) {",
         wrong="{",
     ),
     Defect(
@@ -230,8 +230,8 @@ IN_ADDRESSES = [
 IN_ORDER = [
     Defect(
         name="entries are read before they are there",
-        right="                    __syncwarp();\n                    chunk_end",
-        wrong="                    chunk_end",
+        right="            __syncwarp();\n            chunk_end",
+        wrong="            chunk_end",
     ),
     Defect(
         name="sums are replaced while they are read",
