@@ -25,7 +25,7 @@ WRONG = 9  # exit code, of a program that found what it looks for
 CASES = [
     {"rows": 70, "cols": 150, "batch": 33, "group": 1, "rate": 0.3},
     {"rows": 9, "cols": 37, "batch": 34, "group": 2, "rate": 0.5},
-    {"rows": 130, "cols": 390, "batch": 3, "group": 4, "rate": 0.6},
+    {"rows": 130, "cols": 700, "batch": 3, "group": 4, "rate": 0.6},
     {"rows": 70, "cols": 75, "batch": 40, "group": 40, "rate": 0.2},
     {"rows": 70, "cols": 5, "batch": 1, "group": 40, "rate": 0.5, "seed": 1},
     {"rows": 3, "cols": 9, "batch": 1, "group": 8, "rate": 0.0},

@@ -160,51 +160,54 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
 
         const char* slab = reinterpret_cast<const char*>(activations + first);
         int known_column = 0, known_stop = 0;  // of the record that is `lane` after the last ones
-        Held held[TOGETHER], next[TOGETHER];
+        Held held[2][TOGETHER];  // those at hand and those on their way, by turns
         int stops[TOGETHER] = {};  // nothing is at hand in the first pass
-        for (int coming = begin; coming < end + TOGETHER; coming += TOGETHER) {
-            const int known = static_cast<unsigned>(coming - begin) % LANES;
-            if (known == 0 && coming + lane < end) {
-                known_column = columns[coming + lane];
-                known_stop = starts[coming + lane + 1];
-            }
+        for (int pair = begin; pair < end + TOGETHER; pair += 2 * TOGETHER) {
 #pragma unroll
-            for (int k = 0; k < TOGETHER; ++k) {
-                const int column = __shfl_sync(ALL, known_column, known + k);
-                if (coming + k < end) {
-                    next[k].load(slab, row_bytes, column, cols, batch - first);
+            for (int turn = 0; turn < 2; ++turn) {
+                const int coming = pair + turn * TOGETHER;
+                if (coming >= end + TOGETHER) {
+                    break;
                 }
-            }
+                const int known = static_cast<unsigned>(coming - begin) % LANES;
+                if (known == 0 && coming + lane < end) {
+                    known_column = columns[coming + lane];
+                    known_stop = starts[coming + lane + 1];
+                }
 #pragma unroll
-            for (int k = 0; k < TOGETHER; ++k) {
-                const int stop = stops[k];
-                // Not where the last pass ended: the compiler would have this pass wait for all
-                // that it has just begun to load (it has one counter for loads).
-                if (k == 0 && entry == chunk_end) {
-                    replace_chunk();
+                for (int k = 0; k < TOGETHER; ++k) {
+                    const int column = __shfl_sync(ALL, known_column, known + k);
+                    if (coming + k < end) {
+                        held[turn][k].load(slab, row_bytes, column, cols, batch - first);
+                    }
                 }
-                while (entry < stop) {
-                    int place = entry - chunk_end + CHUNK;
-                    entry = min(stop, chunk_end);
-                    const int pause = entry - chunk_end + CHUNK;
-#pragma unroll 1
-                    for (; place + 1 < pause; place += 2) {
-                        multiply_entries<2>(held[k], chunk + place * (DEPTH / 4),
-                                            chunk_rows + place, sums);
-                    }
-                    if (place < pause) {
-                        multiply_entries<1>(held[k], chunk + place * (DEPTH / 4),
-                                            chunk_rows + place, sums);
-                    }
-                    if (entry == chunk_end && (k + 1 < TOGETHER || entry < stop)) {
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    const int stop = stops[k];
+                    // Not where the last pass ended: the compiler would have this pass wait for
+                    // all that it has just begun to load (it has one counter for loads).
+                    if (k == 0 && entry == chunk_end) {
                         replace_chunk();
                     }
+                    while (entry < stop) {
+                        int place = entry - chunk_end + CHUNK;
+                        entry = min(stop, chunk_end);
+                        const int pause = entry - chunk_end + CHUNK;
+#pragma unroll 1
+                        for (; place + 1 < pause; place += 2) {
+                            multiply_entries<2>(held[1 - turn][k], chunk + place * (DEPTH / 4),
+                                                chunk_rows + place, sums);
+                        }
+                        if (place < pause) {
+                            multiply_entries<1>(held[1 - turn][k], chunk + place * (DEPTH / 4),
+                                                chunk_rows + place, sums);
+                        }
+                        if (entry == chunk_end && (k + 1 < TOGETHER || entry < stop)) {
+                            replace_chunk();
+                        }
+                    }
+                    stops[k] = __shfl_sync(ALL, known_stop, known + k);  // past the end an old one
                 }
-                stops[k] = __shfl_sync(ALL, known_stop, known + k);  // beyond the share an old one
-            }
-#pragma unroll
-            for (int k = 0; k < TOGETHER; ++k) {
-                held[k] = next[k];
             }
         }
     }
