@@ -230,8 +230,8 @@ IN_ADDRESSES = [
 IN_ORDER = [
     Defect(
         name="entries are read before they are there",
-        right="            __syncwarp();\n            chunk_end",
-        wrong="            chunk_end",
+        right="        __syncwarp();\n        chunk_end",
+        wrong="        chunk_end",
     ),
     Defect(
         name="sums are replaced while they are read",

@@ -116,46 +116,47 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
     Sums* sums = all_sums + warp * (HEIGHT * LANES) + lane;  // those of a row are LANES apart
     int* chunk_rows = reinterpret_cast<int*>(all_sums + warps * (HEIGHT * LANES)) + warp * CHUNK;
 
-    for (int row = 0; row < HEIGHT; ++row) {
-        sums[row * LANES] = {};
-    }
     const int* share = shares + static_cast<long long>(panel) * (splits * slices + 1);
     const int part = split * slices + slice;
     const int begin = panel < panels ? share[part] : 0;
     const int end = panel < panels ? share[part + 1] : 0;
-    if (begin < end) {
-        int entry = starts[begin];
-        const int last_entry = starts[end];
-        int chunk_end = entry;  // the entry after those in shared memory
-        Weights next_weights[VECTORS] = {};
-        int next_row = 0;
-        const auto fetch = [&] {  // the chunk after that in shared memory, to registers
+    int entry = begin < end ? starts[begin] : 0;
+    const int last_entry = begin < end ? starts[end] : 0;
+    int chunk_end = entry;  // the entry after those in shared memory
+    Weights next_weights[VECTORS] = {};
+    int next_row = 0;
+    const auto fetch = [&] {  // the chunk after that in shared memory, to registers
 #pragma unroll
-            for (int v = 0; v < VECTORS; ++v) {
-                const int vector = v * LANES + lane;
-                if (chunk_end + vector / (DEPTH / 4) < last_entry) {
-                    next_weights[v] =
-                        weights[static_cast<long long>(chunk_end) * (DEPTH / 4) + vector];
-                }
+        for (int v = 0; v < VECTORS; ++v) {
+            const int vector = v * LANES + lane;
+            if (chunk_end + vector / (DEPTH / 4) < last_entry) {
+                next_weights[v] =
+                    weights[static_cast<long long>(chunk_end) * (DEPTH / 4) + vector];
             }
-            if (lane < CHUNK && chunk_end + lane < last_entry) {
-                next_row = rows[chunk_end + lane];
-            }
-        };
-        const auto replace_chunk = [&] {
-            __syncwarp();  // everyone has done with the chunk that goes
+        }
+        if (lane < CHUNK && chunk_end + lane < last_entry) {
+            next_row = rows[chunk_end + lane];
+        }
+    };
+    const auto replace_chunk = [&] {
+        __syncwarp();  // everyone has done with the chunk that goes
 #pragma unroll
-            for (int v = 0; v < VECTORS; ++v) {
-                chunk[v * LANES + lane] = next_weights[v];
-            }
-            if (lane < CHUNK) {
-                chunk_rows[lane] = next_row * LANES;
-            }
-            __syncwarp();
-            chunk_end += CHUNK;
-            fetch();
-        };
+        for (int v = 0; v < VECTORS; ++v) {
+            chunk[v * LANES + lane] = next_weights[v];
+        }
+        if (lane < CHUNK) {
+            chunk_rows[lane] = next_row * LANES;
+        }
+        __syncwarp();
+        chunk_end += CHUNK;
         fetch();
+    };
+    fetch();
+    // While the first entries are on their way.
+    for (int row = 0; row < HEIGHT; ++row) {
+        sums[row * LANES] = {};
+    }
+    if (begin < end) {
         replace_chunk();
 
         const char* slab = reinterpret_cast<const char*>(activations + first);
