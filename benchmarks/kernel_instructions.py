@@ -8,7 +8,8 @@ multiplies. The first table has that loop's instructions for each weight and the
 second has predicted times, in microseconds, each with everything else for free:
 
 - issue: the schedulers issue the loop, and the loop around it but what comes once in many passes
-- waits: each warp waits for what it loads, and the others of its scheduler work meanwhile
+- waits: each warp waits for what it loads, and for all that the machine code counts with the same
+  counter, and the others of its scheduler work meanwhile
 - memory: caches and main memory move what the kernel states (`gpuprune/roofline.py`)
 - after: starting, and the kernel that adds the parts
 - wanted: what the design hopes for
