@@ -8,7 +8,8 @@ multiplies. The first table has that loop's instructions for each weight and the
 second has predicted times, in microseconds, each with everything else for free:
 
 - issue: the schedulers issue the loop, and the loop around it but what comes once in many passes
-- waits: each warp waits for what it loads, and the others of its scheduler work meanwhile
+- waits: each warp waits for what it loads, and for all that the machine code counts with the same
+  counter, and the others of its scheduler work meanwhile
 - memory: caches and main memory move what the kernel states (`gpuprune/roofline.py`)
 - after: starting, and the kernel that adds the parts
 - wanted: what the design hopes for
@@ -96,7 +97,7 @@ class _Shares:
     """How the multiplying is shared out, for one slab of the batch."""
 
     work: np.ndarray  # (blocks, warps), stored weights, in the order of the blocks
-    passes: int  # of the outer loop, by all warps
+    passes: int  # of the outer loop, by all warps, each through all inner loops
 
 
 def main() -> None:
@@ -192,7 +193,7 @@ def _launch(case: Case, problem: Problem, options: argparse.Namespace) -> tuple[
 
 def _describe(case: Case, launch: _Launch, code: Code) -> list[str]:
     """Count the instructions of the inner loop for a stored weight and its whole batch."""
-    kinds = count(code.inner)
+    kinds = count(code.inner[0])
     weights = _weights(launch, code) / launch.grid[1]
     depth = launch.constants["DEPTH"]
     return [
@@ -201,7 +202,7 @@ def _describe(case: Case, launch: _Launch, code: Code) -> list[str]:
         str(code.registers),
         str(code.spilled_bytes),
         *(f"{kinds[kind] / weights:.2f}" for kind in KINDS),
-        f"{len(code.inner) / weights:.2f}",
+        f"{len(code.inner[0]) / weights:.2f}",
     ]
 
 
@@ -215,10 +216,10 @@ def _weights(launch: _Launch, code: Code) -> float:
 def _predict(
     case: Case, launch: _Launch, code: Code, work: Any, options: argparse.Namespace
 ) -> list[str]:
-    shares = _SHARES[launch.source.name](launch)
+    shares = _SHARES[launch.source.name](launch, len(code.inner))
     slabs, hertz = launch.grid[1], options.clock_ghz * 1e9
     iterations = slabs * shares.work.sum() / _weights(launch, code)
-    passes = slabs * shares.passes if code.around else iterations
+    passes = slabs * shares.passes if code.overhead else iterations
     resident = _resident(launch, code)
     warps = min(resident, math.ceil(shares.work.shape[0] * slabs / options.multiprocessors))
     warps *= launch.warps
@@ -226,9 +227,9 @@ def _predict(
     schedulers = 4 * options.multiprocessors * hertz / uneven
     # A scheduler's tensor cores take several cycles, other instructions one.
     slow = (options.tensor_cycles - 1) * code.per_iteration if "TILES" in launch.constants else 0
-    issue = (iterations * (len(code.inner) + slow) + passes * len(code.around)) / schedulers
+    issue = (iterations * (len(code.inner[0]) + slow) + passes * code.overhead) / schedulers
     alone = code.cycles_alone(
-        max(1, round(iterations / passes)),
+        max(1, round(iterations / passes / len(code.inner))),
         {
             "LDG": options.memory_cycles,
             "LDS": options.shared_cycles,
@@ -295,8 +296,8 @@ def _empty_s(options: argparse.Namespace) -> float:
     return options.empty_us * 1e-6
 
 
-def _panels(launch: _Launch) -> _Shares:
-    *_, splits, shares, columns, starts, _, _, _, _, _ = launch.arguments
+def _panels(launch: _Launch, loops: int) -> _Shares:
+    *_, splits, shares, _, starts, _, _, _, _, _ = launch.arguments
     _, of_block, slices = launch.block
     entries = np.diff(starts[shares], axis=1)  # (panels, parts)
     tiles = launch.grid[0] // splits
@@ -304,17 +305,20 @@ def _panels(launch: _Launch) -> _Shares:
     whole_tiles[: len(entries)] = entries
     by_block = whole_tiles.reshape(tiles, of_block, splits, slices).transpose(0, 2, 1, 3)
     work = by_block.reshape(tiles * splits, -1) * launch.constants["DEPTH"]
-    return _Shares(work=work, passes=columns.size)
+    records = np.diff(shares, axis=1)
+    # Two turns a pass, each with as many records; a share's first turn has nothing to multiply.
+    turns = np.where(records, -(-records // (loops // 2)) + 1, 0)
+    return _Shares(work=work, passes=math.ceil(turns.sum() / 2))
 
 
-def _windows(launch: _Launch) -> _Shares:
+def _windows(launch: _Launch, _: int) -> _Shares:
     rows, _, _, _, blocks, shares, starts, *_ = launch.arguments
     lists = np.arange(len(shares))[:, None] * np.int64(rows)
     steps = np.diff(starts[lists + shares], axis=1)  # (windows, workers)
     return _Shares(work=4 * steps.reshape(len(shares) * blocks, -1), passes=starts.size - 1)
 
 
-def _strips(launch: _Launch) -> _Shares:
+def _strips(launch: _Launch, _: int) -> _Shares:
     order, starts, columns = launch.arguments[4:7]
     chunk, warps = launch.constants["CHUNK"], launch.warps
     chunks = np.diff(starts)[order] // chunk
@@ -322,7 +326,7 @@ def _strips(launch: _Launch) -> _Shares:
     return _Shares(work=of_warp * chunk * launch.constants["DEPTH"], passes=columns.size // chunk)
 
 
-_SHARES: Mapping[str, Callable[[_Launch], _Shares]] = {
+_SHARES: Mapping[str, Callable[[_Launch, int], _Shares]] = {
     "panel.cu": _panels,
     "staged.cu": _windows,
     "gather.cu": _strips,

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,6 +18,9 @@ _INTEGER = re.compile(r"I[A-Z]|LEA|LOP3|SHF|PRMT|VI|MOV|CS2R|SEL|P2R|R2P|U[A-Z]"
 
 _LINE = re.compile(r"\s*/\*([0-9a-f]+)\*/\s+(?:@(!?U?P\w+)\s+)?([A-Z][\w.]*)\s*(.*?)\s*;")
 _LABEL = re.compile(r"(\.L\w+):")
+_CONTROL = re.compile(
+    r"\s*/\* 0x([0-9a-f]{16}) \*/\s*$"
+)  # of the instruction above, its upper half
 _REGISTER = re.compile(r"\b(U?[RP]\d+)\b(?:\.reuse)?(\.64)?")
 
 
@@ -31,6 +34,8 @@ class Instruction:
     reads: tuple[str, ...]
     is_guarded: bool = False  # by a predicate
     target: str | None = None  # the label that it branches to
+    counter: int | None = None  # which says that its results are on their way
+    awaited: tuple[int, ...] = ()  # counters that it waits for, each until nothing is on its way
 
     @property
     def kind(self) -> str:
@@ -49,32 +54,43 @@ class Code:
 
     registers: int
     spilled_bytes: int
-    inner: Sequence[Instruction]  # the innermost loop that multiplies
+    inner: Sequence[Sequence[Instruction]]  # innermost loops that multiply, in their order
     around: Sequence[
-        Instruction
-    ]  # the outermost loop around it without it, empty if there is none
-    before: int  # instructions of `around` that come before the inner loop
+        Sequence[Instruction]
+    ]  # a pass of the loop around them: before, between, after
 
     @property
     def per_iteration(self) -> int:
         """Count the multiplications of an iteration of the inner loop."""
-        return count(self.inner)["multiply"]
+        return count(self.inner[0])["multiply"]
+
+    @property
+    def overhead(self) -> int:
+        """Count the instructions of a pass besides those of inner loops."""
+        return sum(map(len, self.around))
 
     def cycles_alone(self, iterations: int, latencies: Mapping[str, int]) -> int:
         """Predict how long a warp alone takes for a pass of the outer loop, in cycles.
 
-        A pass has some iterations of the inner loop. The warp issues one instruction a cycle, in
-        order, and waits where one reads what is not there yet.
+        A pass has some iterations of each inner loop. The warp issues one instruction a cycle, in
+        order, and waits where one reads what is not there yet; or, where the machine code names
+        a counter, where it waits for that, and for whatever else it counts.
         """
-        one = [*self.around[: self.before], *self.inner * iterations, *self.around[self.before :]]
-        ready: dict[str, int] = {}
+        one = [*self.around[0]]
+        for loop, after in zip(self.inner, self.around[1:], strict=True):
+            one += [*loop] * iterations + [*after]
+        ready: dict[str | int, int] = {}  # by register and by counter
         now, ends = 0, []
         for _ in range(3):  # of which the first has nothing loaded ahead
             for instruction in one:
-                now = max([now + 1, *(ready.get(name, 0) for name in instruction.reads)])
+                needed = (*instruction.reads, *instruction.awaited)
+                now = max([now + 1, *(ready.get(name, 0) for name in needed)])
                 base = instruction.opcode.partition(".")[0]
-                for name in instruction.writes:
-                    ready[name] = now + latencies.get(base, latencies["other"])
+                there = now + latencies.get(base, latencies["other"])
+                if instruction.counter is not None:
+                    ready[instruction.counter] = max(there, ready.get(instruction.counter, 0))
+                else:
+                    ready |= dict.fromkeys(instruction.writes, there)
             ends.append(now)
         return ends[2] - ends[1]
 
@@ -110,15 +126,14 @@ def compile_kernel(source: Path, architecture: str, constants: Mapping[str, int]
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(binary)
         file.flush()
-        command = [disassembler, "-c", file.name]
+        command = [disassembler, "-c", "-hex", file.name]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    inner, around, before = loops(*parse(text))
+    inner, around = loops(*parse(text))
     return Code(
         registers=max(int(number) for number in re.findall(r"Used (\d+) registers", log)),
         spilled_bytes=sum(int(number) for number in re.findall(r"(\d+) bytes spill", log)),
         inner=inner,
         around=around,
-        before=before,
     )
 
 
@@ -132,17 +147,20 @@ def parse(listing: str) -> tuple[list[Instruction], dict[str, int]]:
         elif found := _LINE.match(line):
             address, guard, opcode, operands = found.groups()
             instructions.append(_instruction(int(address, 16), guard, opcode, operands))
+        elif found := _CONTROL.match(line):
+            instructions[-1] = _controlled(instructions[-1], int(found[1], 16))
     return instructions, labels
 
 
 def loops(
     instructions: Sequence[Instruction], labels: Mapping[str, int]
-) -> tuple[Sequence[Instruction], Sequence[Instruction], int]:
-    """Return the inner loop, a pass of the outermost one around it, and how much comes before.
+) -> tuple[Sequence[Sequence[Instruction]], Sequence[Sequence[Instruction]]]:
+    """Return the inner loops, and the pieces of a pass of the outermost loop around them.
 
     A loop is what a branch backwards repeats. Of those that multiply and have no such loop inside,
-    the inner loop is the one with most multiplications, and of such the shortest, which is for the
-    operands that most people have. Behind the last exit lie the ways around
+    an inner loop is one with most multiplications, and of such the shortest, which is for the
+    operands that most people have; and those with as many in the loop around it, for what the
+    compiler has unrolled. Behind the last exit lie the ways around
     where a warp diverged, which come back to the code before it.
     """
     last_exit = max(number for number, one in enumerate(instructions) if one.opcode == "EXIT")
@@ -162,27 +180,37 @@ def loops(
         raise GpupruneError(
             "no loop of the kernel multiplies", hint="look at what nvdisasm prints of it"
         )
-    begin, end = inner = max(innermost, key=lambda span: (multiplying[span], span[0] - span[1]))
+    inner = max(innermost, key=lambda span: (multiplying[span], span[0] - span[1]))
     first, last = max(
         (span for span in spans if span == inner or _within(inner, span)),
         key=lambda span: span[1] - span[0],
     )
-    visited = _one_pass(instructions, labels, (first, last), inner)
-    before = [instructions[number] for number in visited if number < begin]
-    after = [instructions[number] for number in visited if number >= end]
-    return instructions[begin:end], [*before, *after], len(before)
+    spent = sorted(
+        span
+        for span in innermost
+        if multiplying[span] == multiplying[inner]
+        and (span == inner or _within(span, (first, last)))
+    )
+    visited = _one_pass(instructions, labels, (first, last), spent)
+    ends = [first, *(end for _, end in spent)]
+    begins = [*(begin for begin, _ in spent), last]
+    around = [
+        [instructions[number] for number in visited if end <= number < begin]
+        for end, begin in zip(ends, begins, strict=True)
+    ]
+    return [instructions[slice(*span)] for span in spent], around
 
 
 def _one_pass(
     instructions: Sequence[Instruction],
     labels: Mapping[str, int],
     outer: tuple[int, int],
-    inner: tuple[int, int],
+    inner: Sequence[tuple[int, int]],
 ) -> list[int]:
     """Number the instructions of a pass of the outer loop.
 
-    It leaves out what a branch leaps over, unless that has the inner loop or more loads than all
-    else: the others come once in many passes.
+    It leaves out what a branch leaps over, unless that has an inner loop or as many loads as any:
+    the others come once in many passes.
     """
     first, last = outer
     leaps = {
@@ -191,18 +219,23 @@ def _one_pass(
         if number >= first
         and one.is_guarded
         and number < labels.get(one.target, 0) <= last
-        and not number < inner[0] < labels[one.target]
-        and not inner[0] <= number < inner[1]
+        and not any(
+            number < begin < labels[one.target] or begin <= number < end for begin, end in inner
+        )
     }
 
     def loads(number: int) -> int:
         return count(instructions[number : leaps[number]])["LDG"]
 
-    kept = max(leaps, key=loads, default=None)
+    most = max(map(loads, leaps), default=0)
+
+    def is_rare(number: int) -> bool:
+        return number in leaps and loads(number) < max(most, 1)
+
     visited, number = [], first
     while number < last:
         visited.append(number)
-        number = leaps[number] if number in leaps and number != kept else number + 1
+        number = leaps[number] if is_rare(number) else number + 1
     return visited
 
 
@@ -240,6 +273,19 @@ def _instruction(address: int, guard: str | None, opcode: str, text: str) -> Ins
         reads=tuple(reads),
         is_guarded=guard is not None,
         target=target,
+    )
+
+
+def _controlled(instruction: Instruction, upper: int) -> Instruction:
+    """Add what the upper half of an instruction says of counters, from compute capability 7.0 on.
+
+    Bits 110 to 112 name the counter of its results, 7 for none; bits 116 to 121 those it awaits.
+    """
+    counter, awaited = upper >> 46 & 7, upper >> 52 & 63
+    return replace(
+        instruction,
+        counter=counter if counter < 7 else None,
+        awaited=tuple(number for number in range(6) if awaited >> number & 1),
     )
 
 

@@ -12,7 +12,6 @@ from typing import Any, Self
 from gpuprune.backends import Array, Backend
 
 LANES = 32  # of a warp
-_MOST_WEIGHTS = 32  # of a step: their products with two columns fill the registers
 _SHARED_BY_DEFAULT = 48 << 10  # bytes; a kernel must ask for more
 _LARGEST_INDEX = 1 << 30  # of 32 bits, with room for what kernels add to one
 _LARGEST_BATCH = 65535 * 2 * LANES  # blocks along y, each with as many columns if it is large
@@ -73,10 +72,13 @@ class Steps:
     depth: int  # weights of a step, a power of two; the last may reach beyond the group
 
     @classmethod
-    def of(cls, group: int, length: int, *, shallowest: int) -> Self:
-        """Cut a group, or a row or column of `length` if that is shorter, into the fewest."""
+    def of(cls, group: int, length: int, *, shallowest: int, deepest: int) -> Self:
+        """Cut a group, or a row or column of `length` if that is shorter, into the fewest.
+
+        `shallowest` and `deepest` are the depths that there are kernels for.
+        """
         group = min(group, length)
-        count = ceil(group / _MOST_WEIGHTS)
+        count = ceil(group / deepest)
         depth = max(shallowest, 1 << (ceil(group / count) - 1).bit_length())
         return cls(group=group, count=count, depth=depth)
 

@@ -44,20 +44,39 @@ LATENCIES = {"LDG": 600, "LDS": 30, "other": 5}
 
 
 def code_of(listing):
-    inner, around, before = loops(*parse(listing))
-    return Code(registers=32, spilled_bytes=0, inner=inner, around=around, before=before)
+    inner, around = loops(*parse(listing))
+    return Code(registers=32, spilled_bytes=0, inner=inner, around=around)
+
+
+def counted_by(listing, address, counter, awaited=()):
+    """Add to an instruction of a listing what its machine code says of counters."""
+    upper = counter << 46 | sum(1 << 52 + number for number in awaited)
+    before, found, after = listing.partition(f"/*{address}*/")
+    line, end, rest = after.partition("\n")
+    return f"{before}{found}{line}  /* 0x0000000000000000 */{end}  /* {upper:#018x} */\n{rest}"
 
 
 def test_the_inner_loop_is_what_a_branch_backwards_repeats():
     code = code_of(LISTING)
-    assert [hex(one.address) for one in code.inner] == ["0x60", "0x70", "0x80"]
-    assert count(code.inner) == {"multiply": 2, "other": 1}
+    assert [[hex(one.address) for one in loop] for loop in code.inner] == [
+        ["0x60", "0x70", "0x80"]
+    ]
+    assert count(code.inner[0]) == {"multiply": 2, "other": 1}
+
+
+def test_a_pass_has_all_inner_loops_that_the_compiler_has_unrolled():
+    begin, end = LISTING.index(".L_x_3:"), LISTING.index("        /*0090*/")
+    again = LISTING[begin:end].replace(".L_x_3", ".L_x_5").replace("/*00", "/*10")
+    code = code_of(LISTING[:end] + again + LISTING[end:])
+    assert [loop[0].address for loop in code.inner] == [0x60, 0x1060]
+    assert [len(piece) for piece in code.around] == [5, 0, 3]
+    assert code.cycles_alone(9, LATENCIES) - code.cycles_alone(8, LATENCIES) >= 2 * 3
 
 
 def test_of_branches_forwards_only_that_around_most_loads_is_not_taken():
     with_more = LISTING.replace(".L_x_1:\n", ".L_x_1:\n" + LEAPT)
-    assert [hex(one.address) for one in code_of(LISTING).around][2:4] == ["0x30", "0x40"]
-    addresses = {hex(one.address) for one in code_of(with_more).around}
+    assert [hex(one.address) for one in code_of(LISTING).around[0]][2:4] == ["0x30", "0x40"]
+    addresses = {hex(one.address) for piece in code_of(with_more).around for one in piece}
     assert {"0xc", "0xe", "0x50"} <= addresses
     assert not {"0x30", "0x40"} & addresses
 
@@ -74,6 +93,16 @@ def test_a_warp_alone_waits_for_what_it_loads_only_where_it_is_read():
     chained = LISTING.replace("R6, desc[UR4][R8.64+0x80]", "R6, desc[UR4][R2.64+0x80]")
     assert 600 < code_of(LISTING).cycles_alone(1, LATENCIES) < 650  # both are on their way at once
     assert 1200 < code_of(chained).cycles_alone(1, LATENCIES) < 1250
+
+
+def test_a_warp_that_waits_for_a_counter_waits_for_all_that_it_counts():
+    slow = LISTING.replace("LDG.E R6", "LDG.E R30")  # which nothing in the pass reads
+    counted = counted_by(counted_by(slow.replace("LDG.E.64", "LDC.64"), "0010", 4), "0030", 5)
+    apart, shared = (
+        code_of(counted_by(counted, "0070", 7, awaited)).cycles_alone(1, LATENCIES | {"LDC": 200})
+        for awaited in ([4], [4, 5])
+    )
+    assert 200 < apart < 600 < shared
 
 
 def test_a_missing_disassembler_is_one_error_that_says_what_to_install(tmp_path):

@@ -184,8 +184,7 @@ def _count_panels(launch: _Launch) -> Counts:
     vectors = depth * _WORD // _VECTOR  # of an entry
     of_slab = (
         (2 * begin.size + 2 * first.size) * count_shared(_WORD, LANES)
-        + first.size * count_shared(_WORD, LANES)  # the first column, and the others
-        + _streamed(first + 1, last, _WORD)
+        + _streamed(first, last, _WORD)  # columns
         + _streamed(first + 1, last + 1, _WORD)  # starts
         + _streamed(entry * vectors, last_entry * vectors, _VECTOR)
         + _streamed(entry, last_entry, 1, chunk)  # rows

@@ -25,7 +25,7 @@ WRONG = 9  # exit code, of a program that found what it looks for
 CASES = [
     {"rows": 70, "cols": 150, "batch": 33, "group": 1, "rate": 0.3},
     {"rows": 9, "cols": 37, "batch": 34, "group": 2, "rate": 0.5},
-    {"rows": 130, "cols": 390, "batch": 3, "group": 4, "rate": 0.6},
+    {"rows": 130, "cols": 700, "batch": 3, "group": 4, "rate": 0.6},
     {"rows": 70, "cols": 75, "batch": 40, "group": 40, "rate": 0.2},
     {"rows": 70, "cols": 5, "batch": 1, "group": 40, "rate": 0.5, "seed": 1},
     {"rows": 3, "cols": 9, "batch": 1, "group": 8, "rate": 0.0},
@@ -74,13 +74,13 @@ IN_RESULTS = [
     ),
     Defect(
         name="records are read once only",
-        right="if (known == 0) {",
-        wrong="if (record == begin) {",
+        right="if (known == 0 && coming",
+        wrong="if (coming == begin && coming",
     ),
     Defect(
-        name="the record ahead is the one at hand",
-        right="columns[record + lane + 1]",
-        wrong="columns[record + lane]",
+        name="a record ends where it begins",
+        right="starts[coming + lane + 1]",
+        wrong="starts[coming + lane]",
     ),
     Defect(
         name="a row keeps its last entry only",
@@ -187,7 +187,7 @@ IN_ADDRESSES = [
     ),
     Defect(
         name="entries beyond the last are read",
-        right="if (from + vector / (DEPTH / 4) < last_entry) {",
+        right="if (chunk_end + vector / (DEPTH / 4) < last_entry) {",
         wrong="{",
     ),
     Defect(
@@ -230,8 +230,8 @@ IN_ADDRESSES = [
 IN_ORDER = [
     Defect(
         name="entries are read before they are there",
-        right="                    __syncwarp();\n                    chunk_end",
-        wrong="                    chunk_end",
+        right="        __syncwarp();\n        chunk_end",
+        wrong="        chunk_end",
     ),
     Defect(
         name="sums are replaced while they are read",

@@ -33,7 +33,7 @@ FOLLOWING = {
 
 
 KERNELS = [
-    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16, 32), SLOTS=(1, 2), RAGGED=(0, 1)),
+    *variants(ROW / "panel.cu", DEPTH=(4, 8, 16), SLOTS=(1, 2), RAGGED=(0, 1)),
     *variants(ROW / "staged.cu", DEPTH=(1, 2), SLOTS=(1, 2)),
     *variants(ROW / "parts.cu"),
     *variants(COLUMN / "gather.cu", DEPTH=(1, 2, 4, 8, 16, 32), SLOTS=(1, 2), INDEX_BITS=(16, 32)),
@@ -56,7 +56,7 @@ COMMON = [
 # Registers a thread, of 65536 a multiprocessor: for one block of 1024 threads or of 512, and at
 # common depths for two blocks of these; panels fill the shared memory with one.
 BUDGET = {"panel.cu": 128, "staged.cu": 64, "parts.cu": 64, "gather.cu": 128, "fragments.cu": 128}
-COMMON_BUDGET = {**BUDGET, "panel.cu": 104, "gather.cu": 66, "fragments.cu": 64}
+COMMON_BUDGET = {**BUDGET, "gather.cu": 66, "fragments.cu": 64}
 
 
 def compile_for(architecture, path, constants):

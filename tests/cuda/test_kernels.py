@@ -7,6 +7,7 @@ import pytest
 
 from gpuprune.backends.fake import FakeBackend
 from gpuprune.contenders import NotApplicable
+from gpuprune.contenders.row_group import device as row_device
 from gpuprune.kernels import Steps
 from gpuprune.problem import Problem
 from gpuprune.records import Case
@@ -135,7 +136,7 @@ def test_activations_may_reach_beyond_32_bits(orientation, dtype):
     ("orientation", "dtype", "group", "last"),
     [
         ("row", "float32", 1, 0),  # one block has all rows
-        ("row", "float32", 4, 5),  # two panels of 64 rows a block
+        ("row", "float32", 4, 2),  # four panels of 64 rows a block
         ("column", "float32", 4, 187),  # as many strips
         ("column", "float16", 8, 93),
     ],
@@ -240,7 +241,8 @@ def test_bytes_are_those_of_the_format_and_both_operands():
 
 
 def test_groups_are_cut_into_the_fewest_steps():
-    assert [Steps.of(group, 100, shallowest=1) for group in (1, 3, 32, 33, 65, 200)] == [
+    groups = (1, 3, 32, 33, 65, 200)
+    assert [Steps.of(group, 100, shallowest=1, deepest=32) for group in groups] == [
         Steps(group=1, count=1, depth=1),
         Steps(group=3, count=1, depth=4),
         Steps(group=32, count=1, depth=32),
@@ -248,10 +250,30 @@ def test_groups_are_cut_into_the_fewest_steps():
         Steps(group=65, count=3, depth=32),
         Steps(group=100, count=4, depth=32),
     ]
+    assert Steps.of(33, 100, shallowest=1, deepest=16) == Steps(group=33, count=3, depth=16)
     matrix = np.arange(1, 8).reshape(1, 7)
     assert Steps(group=3, count=2, depth=2).cut(matrix, np).tolist() == [
         [[1, 2], [3, 0], [4, 5], [6, 0], [7, 0], [0, 0]]
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "cols", "slabs", "spread"),
+    [
+        (4096, 4096, 1, (1, 12, 2)),  # two products of 64 blocks, not eight of 16
+        (4096, 4096, 5, (1, 12, 2)),  # 640 blocks in five rounds: one more is not worth it
+        (3200, 4096, 1, (2, 6, 5)),  # as soon done with one panel a block, in two rounds
+        (11008, 4096, 1, (4, 3, 3)),  # whose panels alone leave half of the second round idle
+        (16384, 16384, 1, (2, 6, 1)),  # enough rows for the GPU: nothing is left to add
+        (1024, 1024, 1, (1, 12, 3)),
+        (384, 384, 1, (1, 12, 1)),
+        (1, 4, 1, (1, 1, 1)),
+    ],
+)
+def test_columns_are_split_only_as_far_as_that_fills_the_gpu(rows, cols, slabs, spread):
+    panels, blocks = -(-rows // 64), -(-cols // 8)
+    size = {"slabs": slabs, "warps": 12, "multiprocessors": 132}
+    assert row_device.spread_panels(panels, blocks, **size) == spread
 
 
 BROKEN = """
@@ -314,7 +336,6 @@ def test_a_kernel_accounts_for_what_it_asks_of_the_device():
                 kept=2 * weights // 8 * 64 * 4,
             ),
         ),
-        cores=0.5,  # two panels a block
     )
     size, work = works["gather"]
     assert work == Work(

@@ -24,6 +24,7 @@ _FLOAT = 4  # bytes
 _MOST_WARPS = 16
 _CHUNKS_A_WARP = 2  # at least, for adding the warps' sums to be the smaller part
 _TENSOR_CORES = (8, 0)  # compute capability from which on m16n8k16 is there
+_DEEPEST = 32  # weights of a step: their sums for two columns of the batch fill the registers
 _TILE_ROWS = 8  # of the weights in such a product
 
 # Entries that a warp takes at once.
@@ -121,7 +122,7 @@ def _fragments(problem: Problem, gpu: Gpu) -> _Kernel:
 
 def _steps(case: Case, *, shallowest: int, chunk: int) -> Steps:
     """Cut the groups; raises NotApplicable where kernels cannot count what all of them are."""
-    steps = Steps.of(case.group, case.rows, shallowest=shallowest)
+    steps = Steps.of(case.group, case.rows, shallowest=shallowest, deepest=_DEEPEST)
     strips = ceil(case.rows / steps.group) * steps.count
     entries = strips * ceil(case.cols / chunk) * chunk  # with those that fill up the chunks
     if reason := too_large(case.batch, rows=case.rows, columns=case.cols, groups=entries):

@@ -25,9 +25,12 @@ _FOLDER = Path(__file__).parent
 _FLOAT = 4  # bytes
 
 HEIGHT = 64  # rows of a panel
+_SHALLOWEST = 4  # weights of a step of panels
+_DEEPEST = 16  # those of two records, of which one is on its way, fill the registers
 _CHUNK_BYTES = 2 << 10  # of weights that a warp streams at once, at most
 _MOST_PANEL_WARPS = 16
-_PANELS_OF_A_BLOCK = (4, 2, 1)  # the more, the more read the same activations at the same time
+_PANELS_OF_A_BLOCK = (1, 2, 4)  # the more, the more read the same activations at the same time
+_AS_SOON = 1.1  # times the shortest load, for fewer parts to add
 _LEAST_BLOCKS = 4  # of columns in a slice: with fewer, adding the slices is most of the work
 
 _MOST_STAGED_WARPS = 32
@@ -44,7 +47,7 @@ def prepare(problem: Problem, gpu: Gpu) -> Prepared:
     case = problem.case
     if case.dtype != "float32":
         raise NotApplicable(f"row groups are float32 on a GPU, and the weights are {case.dtype}")
-    steps = Steps.of(case.group, case.cols, shallowest=1)
+    steps = Steps.of(case.group, case.cols, shallowest=1, deepest=_DEEPEST)
     blocks = ceil(case.cols / steps.group) * steps.count
     numbers = {"rows": case.rows, "columns": case.cols, "groups": case.rows * blocks}
     if reason := too_large(case.batch, **numbers):
@@ -72,21 +75,21 @@ class _Product:
 def _panels(problem: Problem, gpu: Gpu) -> _Product:
     """Pack panels, and cut their records into as many parts as fill the GPU."""
     case, xp, slots = problem.case, gpu.xp, _slots(problem.case.batch)
-    steps = Steps.of(case.group, case.cols, shallowest=4)
+    steps = Steps.of(case.group, case.cols, shallowest=_SHALLOWEST, deepest=_DEEPEST)
     chunk = chunk_of(steps.depth)
     warp_bytes = _FLOAT * (HEIGHT * LANES * slots + chunk * (steps.depth + 1))  # rows, too
     warps = min(_MOST_PANEL_WARPS, gpu.shared_bytes // warp_bytes)
     if not warps:
         raise NotApplicable(_too_little_shared(gpu, warp_bytes))
     count = ceil(case.rows / HEIGHT)
-    of_block = min(count, next(n for n in _PANELS_OF_A_BLOCK if n <= max(1, warps // 2)))
-    blocks = ceil(case.cols / steps.group) * steps.count
-    slices = min(warps // of_block, ceil(blocks / _LEAST_BLOCKS))
-    tiles = ceil(count / of_block)
-    splits = min(
-        max(1, gpu.multiprocessors // (tiles * _slabs(case.batch))),
-        ceil(blocks / (_LEAST_BLOCKS * slices)),
+    of_block, slices, splits = spread_panels(
+        count,
+        ceil(case.cols / steps.group) * steps.count,
+        slabs=_slabs(case.batch),
+        warps=warps,
+        multiprocessors=gpu.multiprocessors,
     )
+    tiles = ceil(count / of_block)
     shared_bytes = of_block * slices * warp_bytes
     shares, columns, starts, rows, weights = pack_panels(
         problem.weights, problem.mask, steps, splits * slices, xp
@@ -218,6 +221,31 @@ def _work(problem: Problem, gpu: Gpu, product: _Product, room: int) -> Work:
 def chunk_of(depth: int) -> int:
     """Return how many entries of panels, of `depth` weights each, a warp streams at once."""
     return min(LANES, _CHUNK_BYTES // (_FLOAT * depth))
+
+
+def spread_panels(
+    panels: int, blocks: int, *, slabs: int, warps: int, multiprocessors: int
+) -> tuple[int, int, int]:
+    """Choose the panels and slices of a thread block of up to so many warps, and the splits.
+
+    The splits' products are to be written and added, so it takes the fewest that leave no
+    multiprocessor with much more than any choice would; then the fewest rounds of thread blocks,
+    for each begins and ends with waiting. `blocks` are those of columns.
+    """
+    choices = []
+    for of_block in _PANELS_OF_A_BLOCK:
+        if of_block > min(panels, warps):
+            break
+        slices = min(warps // of_block, ceil(blocks / _LEAST_BLOCKS))
+        for splits in range(1, min(multiprocessors, ceil(blocks / (_LEAST_BLOCKS * slices))) + 1):
+            rounds = ceil(ceil(panels / of_block) * slabs * splits / multiprocessors)
+            load = rounds * of_block / splits  # panels, of the busiest multiprocessor
+            choices.append((load, splits, rounds, of_block, slices))
+    enough = _AS_SOON * min(choices)[0]
+    _, splits, _, of_block, slices = min(
+        (one for one in choices if one[0] <= enough), key=lambda one: (*one[1:3], -one[3])
+    )
+    return of_block, slices, splits
 
 
 def pack_panels(

@@ -1,7 +1,7 @@
 // Row groups of four weights and more: a block of activations waits in registers, the sums of a
 // panel of rows in shared memory.
 //
-// Layout. Each group is cut into steps of DEPTH weights (4, 8, 16 or 32; zeros fill up the last),
+// Layout. Each group is cut into steps of DEPTH weights (4, 8 or 16; zeros fill up the last),
 // and the columns of a step are a *block*, the same in every row. Rows come in panels of HEIGHT.
 // An *entry* is what a row keeps of a block: its row in the panel, one byte, and DEPTH weights. A
 // *record* is what a panel keeps of a block: the block's first column, and the entries of as many
@@ -13,8 +13,8 @@
 // Work. A warp multiplies a share of the records of a panel, those from
 // shares[panel * (parts + 1) + part] up to the next, with a slab of the batch: lane l has its
 // columns l and, where SLOTS is 2, l + 32. It loads the DEPTH x 32 x SLOTS activations of a record
-// once, while it works on the record before, and adds their product with every entry to the sums
-// of the entry's row. Sums are private to a lane, so that no order is left to chance. Entries are
+// once, those of TOGETHER records while it works on as many before, and adds their product with
+// every entry to the sums of the entry's row. Sums are private to a lane, so that no order is left to chance. Entries are
 // streamed through shared memory, CHUNK at a time, while the next ones are on their way. They are
 // multiplied two at a time, for one alone would wait for its own sums; in a record no row comes
 // twice. RAGGED is 1 where blocks reach beyond the matrix.
@@ -26,8 +26,8 @@
 
 constexpr int LANES = 32;
 constexpr int WIDTH = LANES * SLOTS;                           // columns of a slab
+constexpr int TOGETHER = 16 / DEPTH;                           // records loaded at once
 constexpr int VECTORS = CHUNK * DEPTH / 4 / LANES;             // of four weights, a lane and chunk
-constexpr bool AHEAD = DEPTH < 32;                             // registers for a second record
 constexpr unsigned ALL = 0xffffffffu;
 
 struct alignas(16) Weights {
@@ -116,84 +116,99 @@ multiply_panels(const int height, const int cols, const int batch, const int pan
     Sums* sums = all_sums + warp * (HEIGHT * LANES) + lane;  // those of a row are LANES apart
     int* chunk_rows = reinterpret_cast<int*>(all_sums + warps * (HEIGHT * LANES)) + warp * CHUNK;
 
-    for (int row = 0; row < HEIGHT; ++row) {
-        sums[row * LANES] = {};
-    }
     const int* share = shares + static_cast<long long>(panel) * (splits * slices + 1);
     const int part = split * slices + slice;
     const int begin = panel < panels ? share[part] : 0;
     const int end = panel < panels ? share[part + 1] : 0;
-    if (begin < end) {
-        const int first_column = columns[begin];
-        int entry = starts[begin];
-        const int last_entry = starts[end];
-        int chunk_end = entry;  // the entry after those in shared memory
-        Weights next_weights[VECTORS] = {};
-        int next_row = 0;
-        const auto fetch = [&](const int from) {  // one chunk, to registers
+    int entry = begin < end ? starts[begin] : 0;
+    const int last_entry = begin < end ? starts[end] : 0;
+    int chunk_end = entry;  // the entry after those in shared memory
+    Weights next_weights[VECTORS] = {};
+    int next_row = 0;
+    const auto fetch = [&] {  // the chunk after that in shared memory, to registers
 #pragma unroll
-            for (int v = 0; v < VECTORS; ++v) {
-                const int vector = v * LANES + lane;
-                if (from + vector / (DEPTH / 4) < last_entry) {
-                    next_weights[v] = weights[static_cast<long long>(from) * (DEPTH / 4) + vector];
-                }
+        for (int v = 0; v < VECTORS; ++v) {
+            const int vector = v * LANES + lane;
+            if (chunk_end + vector / (DEPTH / 4) < last_entry) {
+                next_weights[v] =
+                    weights[static_cast<long long>(chunk_end) * (DEPTH / 4) + vector];
             }
-            if (lane < CHUNK && from + lane < last_entry) {
-                next_row = rows[from + lane];
-            }
-        };
-        fetch(entry);
+        }
+        if (lane < CHUNK && chunk_end + lane < last_entry) {
+            next_row = rows[chunk_end + lane];
+        }
+    };
+    const auto replace_chunk = [&] {
+        __syncwarp();  // everyone has done with the chunk that goes
+#pragma unroll
+        for (int v = 0; v < VECTORS; ++v) {
+            chunk[v * LANES + lane] = next_weights[v];
+        }
+        if (lane < CHUNK) {
+            chunk_rows[lane] = next_row * LANES;
+        }
+        __syncwarp();
+        chunk_end += CHUNK;
+        fetch();
+    };
+    fetch();
+    // While the first entries are on their way.
+    for (int row = 0; row < HEIGHT; ++row) {
+        sums[row * LANES] = {};
+    }
+    if (begin < end) {
+        replace_chunk();
 
         const char* slab = reinterpret_cast<const char*>(activations + first);
-        int next_column = 0, next_stop = 0;  // of the record that is `lane` after the last ones
-        Held held, next;
-        held.load(slab, row_bytes, first_column, cols, batch - first);
-        for (int record = begin; record < end; ++record) {
-            const int known = static_cast<unsigned>(record - begin) % LANES;
-            if (known == 0) {
-                if (record + lane < end) {
-                    next_stop = starts[record + lane + 1];
-                }
-                if (record + lane + 1 < end) {
-                    next_column = columns[record + lane + 1];
-                }
-            }
-            const int stop = __shfl_sync(ALL, next_stop, known);
-            const int coming = __shfl_sync(ALL, next_column, known);
-            if (AHEAD && record + 1 < end) {
-                next.load(slab, row_bytes, coming, cols, batch - first);
-            }
-            while (entry < stop) {
-                if (entry == chunk_end) {
-                    __syncwarp();  // everyone has done with the chunk that goes
+        int known_column = 0, known_stop = 0;  // of the record that is `lane` after the last ones
+        Held held[2][TOGETHER];  // those at hand and those on their way, by turns
+        int stops[TOGETHER] = {};  // nothing is at hand in the first pass
+        for (int pair = begin; pair < end + TOGETHER; pair += 2 * TOGETHER) {
 #pragma unroll
-                    for (int v = 0; v < VECTORS; ++v) {
-                        chunk[v * LANES + lane] = next_weights[v];
-                    }
-                    if (lane < CHUNK) {
-                        chunk_rows[lane] = next_row * LANES;
-                    }
-                    __syncwarp();
-                    chunk_end += CHUNK;
-                    fetch(chunk_end);
+            for (int turn = 0; turn < 2; ++turn) {
+                const int coming = pair + turn * TOGETHER;
+                if (coming >= end + TOGETHER) {
+                    break;
                 }
-                int place = entry - chunk_end + CHUNK;
-                entry = min(stop, chunk_end);
-                const int pause = entry - chunk_end + CHUNK;
+                const int known = static_cast<unsigned>(coming - begin) % LANES;
+                if (known == 0 && coming + lane < end) {
+                    known_column = columns[coming + lane];
+                    known_stop = starts[coming + lane + 1];
+                }
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    const int column = __shfl_sync(ALL, known_column, known + k);
+                    if (coming + k < end) {
+                        held[turn][k].load(slab, row_bytes, column, cols, batch - first);
+                    }
+                }
+#pragma unroll
+                for (int k = 0; k < TOGETHER; ++k) {
+                    const int stop = stops[k];
+                    // Not where the last pass ended: the compiler would have this pass wait for
+                    // all that it has just begun to load (it has one counter for loads).
+                    if (k == 0 && entry == chunk_end) {
+                        replace_chunk();
+                    }
+                    while (entry < stop) {
+                        int place = entry - chunk_end + CHUNK;
+                        entry = min(stop, chunk_end);
+                        const int pause = entry - chunk_end + CHUNK;
 #pragma unroll 1
-                for (; place + 1 < pause; place += 2) {
-                    multiply_entries<2>(held, chunk + place * (DEPTH / 4), chunk_rows + place,
-                                        sums);
+                        for (; place + 1 < pause; place += 2) {
+                            multiply_entries<2>(held[1 - turn][k], chunk + place * (DEPTH / 4),
+                                                chunk_rows + place, sums);
+                        }
+                        if (place < pause) {
+                            multiply_entries<1>(held[1 - turn][k], chunk + place * (DEPTH / 4),
+                                                chunk_rows + place, sums);
+                        }
+                        if (entry == chunk_end && (k + 1 < TOGETHER || entry < stop)) {
+                            replace_chunk();
+                        }
+                    }
+                    stops[k] = __shfl_sync(ALL, known_stop, known + k);  // past the end an old one
                 }
-                if (place < pause) {
-                    multiply_entries<1>(held, chunk + place * (DEPTH / 4), chunk_rows + place,
-                                        sums);
-                }
-            }
-            if (AHEAD) {
-                held = next;
-            } else if (record + 1 < end) {
-                held.load(slab, row_bytes, coming, cols, batch - first);
             }
         }
     }
