@@ -22,8 +22,7 @@ import argparse
 import heapq
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +33,7 @@ from script import count as whole
 from gpuprune import report
 from gpuprune.contenders.column_group import device as column_device
 from gpuprune.contenders.row_group import device as row_device
-from gpuprune.kernels import Gpu
+from gpuprune.kernels import Launch, Recorder
 from gpuprune.problem import Problem, load_weights, rank
 from gpuprune.records import Calibration, Case
 from gpuprune.roofline import predict
@@ -49,47 +48,6 @@ _WANTED = {
     ("column", 32): {0.8: 12.5, 0.9: 7.5, 0.95: 5.0, 0.98: 3.5},
 }
 _TILE = 128  # weights of a product on tensor cores, 16 entries of 8 rows
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Launch:
-    """A kernel with what it was launched with."""
-
-    source: Path
-    shared_bytes: int
-    constants: dict[str, int]
-    grid: tuple[int, ...]
-    block: tuple[int, ...]
-    arguments: tuple[Any, ...]
-
-    @property
-    def warps(self) -> int:
-        """Warps of a block."""
-        return math.prod(self.block) // 32
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorder(Gpu):
-    """A GPU that writes down what is launched on it."""
-
-    launches: list[_Launch] = field(default_factory=list)
-
-    def compile(
-        self, source: Path, name: str, *, shared_bytes: int = 0, **constants: int
-    ) -> Callable[..., None]:
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
-            self.launches.append(
-                _Launch(
-                    source=source,
-                    shared_bytes=shared_bytes,
-                    constants=constants,
-                    grid=grid,
-                    block=block,
-                    arguments=arguments,
-                )
-            )
-
-        return launch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +136,8 @@ def _problem(case: Case, weights: np.ndarray, mask: np.ndarray) -> Problem:
     )
 
 
-def _launch(case: Case, problem: Problem, options: argparse.Namespace) -> tuple[_Launch, Any]:
-    gpu = _Recorder(
+def _launch(case: Case, problem: Problem, options: argparse.Namespace) -> tuple[Launch, Any]:
+    gpu = Recorder(
         xp=np,
         multiprocessors=options.multiprocessors,
         shared_bytes=options.shared_kib << 10,
@@ -191,7 +149,7 @@ def _launch(case: Case, problem: Problem, options: argparse.Namespace) -> tuple[
     return gpu.launches[0], prepared.work
 
 
-def _describe(case: Case, launch: _Launch, code: Code) -> list[str]:
+def _describe(case: Case, launch: Launch, code: Code) -> list[str]:
     """Count the instructions of the inner loop for a stored weight and its whole batch."""
     kinds = count(code.inner[0])
     weights = _weights(launch, code) / launch.grid[1]
@@ -206,7 +164,7 @@ def _describe(case: Case, launch: _Launch, code: Code) -> list[str]:
     ]
 
 
-def _weights(launch: _Launch, code: Code) -> float:
+def _weights(launch: Launch, code: Code) -> float:
     """Count the weights that an iteration of the inner loop multiplies with a slab."""
     if "TILES" in launch.constants:
         return code.per_iteration * _TILE / launch.constants["TILES"]
@@ -214,7 +172,7 @@ def _weights(launch: _Launch, code: Code) -> float:
 
 
 def _predict(
-    case: Case, launch: _Launch, code: Code, work: Any, options: argparse.Namespace
+    case: Case, launch: Launch, code: Code, work: Any, options: argparse.Namespace
 ) -> list[str]:
     shares = _SHARES[launch.source.name](launch, len(code.inner))
     slabs, hertz = launch.grid[1], options.clock_ghz * 1e9
@@ -260,7 +218,7 @@ def _predict(
     ]
 
 
-def _resident(launch: _Launch, code: Code) -> int:
+def _resident(launch: Launch, code: Code) -> int:
     """Count the blocks that fit a multiprocessor, of compute capability 9.0."""
     registers = math.ceil(code.registers / 8) * 8 * 32 * launch.warps
     by_threads = min(32, 64 // launch.warps)
@@ -296,7 +254,7 @@ def _empty_s(options: argparse.Namespace) -> float:
     return options.empty_us * 1e-6
 
 
-def _panels(launch: _Launch, loops: int) -> _Shares:
+def _panels(launch: Launch, loops: int) -> _Shares:
     *_, splits, shares, _, starts, _, _, _, _, _ = launch.arguments
     _, of_block, slices = launch.block
     entries = np.diff(starts[shares], axis=1)  # (panels, parts)
@@ -311,14 +269,14 @@ def _panels(launch: _Launch, loops: int) -> _Shares:
     return _Shares(work=work, passes=math.ceil(turns.sum() / 2))
 
 
-def _windows(launch: _Launch, _: int) -> _Shares:
+def _windows(launch: Launch, _: int) -> _Shares:
     rows, _, _, _, blocks, shares, starts, *_ = launch.arguments
     lists = np.arange(len(shares))[:, None] * np.int64(rows)
     steps = np.diff(starts[lists + shares], axis=1)  # (windows, workers)
     return _Shares(work=4 * steps.reshape(len(shares) * blocks, -1), passes=starts.size - 1)
 
 
-def _strips(launch: _Launch, _: int) -> _Shares:
+def _strips(launch: Launch, _: int) -> _Shares:
     order, starts, columns = launch.arguments[4:7]
     chunk, warps = launch.constants["CHUNK"], launch.warps
     chunks = np.diff(starts)[order] // chunk
@@ -326,7 +284,7 @@ def _strips(launch: _Launch, _: int) -> _Shares:
     return _Shares(work=of_warp * chunk * launch.constants["DEPTH"], passes=columns.size // chunk)
 
 
-_SHARES: Mapping[str, Callable[[_Launch, int], _Shares]] = {
+_SHARES: Mapping[str, Callable[[Launch, int], _Shares]] = {
     "panel.cu": _panels,
     "staged.cu": _windows,
     "gather.cu": _strips,

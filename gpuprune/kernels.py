@@ -4,8 +4,8 @@ The array module that a `Gpu` names does the packing: with NumPy all of it runs 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, field
+from math import ceil, prod
 from pathlib import Path
 from typing import Any, Self
 
@@ -59,6 +59,56 @@ class Gpu:
 
         def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
             kernel(grid, block, arguments, shared_mem=shared_bytes)
+
+        return launch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A kernel with what it was launched with."""
+
+    kernel: str
+    source: Path
+    shared_bytes: int
+    constants: dict[str, int]
+    grid: tuple[int, ...]
+    block: tuple[int, ...]
+    arguments: tuple[Any, ...]
+
+    @property
+    def slabs(self) -> int:
+        """Slabs of the batch, for each of which the weights are loaded again."""
+        return self.grid[1]
+
+    @property
+    def warps(self) -> int:
+        """Warps of a block."""
+        return prod(self.block) // LANES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorder(Gpu):
+    """A GPU that writes down what is launched on it, instead of running it."""
+
+    launches: list[Launch] = field(default_factory=list)
+
+    def compile(
+        self, source: Path, name: str, *, shared_bytes: int = 0, **constants: int
+    ) -> Callable[..., None]:
+        """Return what writes a launch of the kernel down."""
+
+        def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
+            self.launches.append(
+                Launch(
+                    kernel=name,
+                    source=source,
+                    shared_bytes=shared_bytes,
+                    constants=constants,
+                    grid=grid,
+                    block=block,
+                    arguments=arguments,
+                )
+            )
 
         return launch
 

@@ -11,7 +11,6 @@ from typing import Any
 from gpuprune import timing
 from gpuprune.backends import Array, Backend
 from gpuprune.contenders import NotApplicable, Prepare, Prepared
-from gpuprune.errors import GpupruneError
 from gpuprune.problem import (
     AFTER,
     BEFORE,
@@ -56,7 +55,7 @@ def warm_up(prepares: Mapping[str, Prepare], case: Case, backend: Backend) -> No
                     prepared.multiply()
                 backend.synchronize()
             except timing.FAILURES as failure:
-                _require_device(backend, name, small, failure)
+                timing.require_device(backend, name, small, failure)
 
 
 def run(
@@ -163,25 +162,10 @@ def _enter(
         trial.restore()
         entry.reject("skipped", str(why))
     except timing.FAILURES as error:
-        _require_device(backend, name, trial.case, error)
+        timing.require_device(backend, name, trial.case, error)
         trial.restore()
-        entry.reject("failed", _told(error))
+        entry.reject("failed", timing.told(error))
     return entry
-
-
-def _require_device(backend: Backend, who: str, case: Case, failure: BaseException) -> None:
-    """Raise GpupruneError where a failure was the last thing that the device did.
-
-    After an access beyond its memory, a GPU refuses everything that the process still asks of it.
-    """
-    try:
-        backend.synchronize()
-    except timing.FAILURES:
-        raise GpupruneError(
-            f"{who} broke the device at rate {case.rate:g} and group {case.group}: "
-            f"{_told(failure)}",
-            hint="go on without it: name the others with --contenders",
-        ) from failure
 
 
 def _prepare(prepare: Prepare, trial: Trial, backend: Backend) -> tuple[list[Prepared], float]:
@@ -216,9 +200,9 @@ def _verify_again(entry: _Entry, trial: Trial, backend: Backend) -> None:
     try:
         error, wrong = verify(entry.prepared, trial, backend, AFTER)
     except timing.FAILURES as failure:
-        _require_device(backend, entry.result.contender, trial.case, failure)
+        timing.require_device(backend, entry.result.contender, trial.case, failure)
         trial.restore()
-        entry.reject("failed", f"after timing: {_told(failure)}")
+        entry.reject("failed", f"after timing: {timing.told(failure)}")
         return
     if wrong:
         entry.reject("wrong", f"after timing: {wrong}")
@@ -275,11 +259,11 @@ def _time(
     except _Tampered:
         return False
     except timing.FAILURES as failure:
-        _require_device(backend, anyone, trial.case, failure)
+        timing.require_device(backend, anyone, trial.case, failure)
         raise
     for taken in timings.values():
         if isinstance(taken, BaseException):
-            _require_device(backend, anyone, trial.case, taken)
+            timing.require_device(backend, anyone, trial.case, taken)
     if trial.restore():
         return False
     disturbance = before or backend.neighbours()
@@ -301,7 +285,7 @@ def _keep(
     elif isinstance(taken, timing.Wrong):
         entry.reject("wrong", f"while timed: {taken}")
     elif isinstance(taken, BaseException):
-        entry.reject("failed", f"while timed: {_told(taken)}")
+        entry.reject("failed", f"while timed: {timing.told(taken)}")
     elif entry.prepared is not None:
         call_samples_s, wrong = _time_call(entry.prepared, watch, contract)
         reasons = [disturbance or entry.result.reason, wrong and f"call: {wrong}"]
@@ -340,7 +324,7 @@ def _time_call(
     except timing.Wrong as why:
         samples, wrong = (), str(why)
     except timing.FAILURES as failure:
-        samples, wrong = (), _told(failure)
+        samples, wrong = (), timing.told(failure)
     if watch.trial.restore():
         return (), CHANGED
     return samples, wrong
@@ -362,7 +346,3 @@ def _with_model(
         bound=own.bound if own else None,
         roofline_s=least.seconds if least else None,
     )
-
-
-def _told(failure: BaseException) -> str:
-    return f"{type(failure).__name__}: {failure}"

@@ -10,7 +10,8 @@ from statistics import median
 from typing import Any
 
 from gpuprune.backends import Array, Backend, Sample, Timeable, unchanged
-from gpuprune.records import Contract, StoppedBy, Timing
+from gpuprune.errors import GpupruneError
+from gpuprune.records import Case, Contract, StoppedBy, Timing
 from gpuprune.stats import relative_standard_error
 
 _HOST_BOUND_LIMIT = 5  # samples in a row that found the device waiting for the host
@@ -28,6 +29,26 @@ class Wrong(Exception):
 
 class HostBound(Exception):
     """The device waits for the host however long it is held up: it has no time of its own."""
+
+
+def require_device(backend: Backend, who: str, case: Case, failure: BaseException) -> None:
+    """Raise GpupruneError where a failure was the last thing that the device did.
+
+    After an access beyond its memory, a GPU refuses everything that the process still asks of it.
+    """
+    try:
+        backend.synchronize()
+    except FAILURES:
+        raise GpupruneError(
+            f"{who} broke the device at rate {case.rate:g} and group {case.group}: "
+            f"{told(failure)}",
+            hint="go on without it: name the others with --contenders",
+        ) from failure
+
+
+def told(failure: BaseException) -> str:
+    """Name a failure in a sentence."""
+    return f"{type(failure).__name__}: {failure}"
 
 
 def accepted(*_what: object) -> None:

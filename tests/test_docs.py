@@ -1,5 +1,6 @@
 """The documents say what the program does."""
 
+import json
 import os
 import re
 import shlex
@@ -15,8 +16,8 @@ from gpuprune.cli import cli
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted(ROOT.glob("*.md")) + sorted((ROOT / "docs").rglob("*.md"))
-RECORDINGS = [path for path in (ROOT / "docs" / "results").rglob("*.*") if path.suffix != ".md"]
-WORKPLACE = re.compile(r"/tmp/|/root/|/home/|/work/|\bTODO\b|README_TABLE|TUTORIAL_")
+RUNS = sorted((ROOT / "docs").rglob("*.jsonl"))
+LEFTOVERS = re.compile(r"/tmp/|/root/|/home/|\bTODO\b|README_TABLE|TUTORIAL_")
 
 
 def test_the_command_line_reference_is_what_help_says():
@@ -34,9 +35,15 @@ def test_links_inside_the_repository_lead_somewhere(page):
         assert (page.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("page", [*PAGES, *RECORDINGS], ids=lambda page: page.name)
-def test_a_page_and_a_recording_have_no_leftovers(page):
-    assert WORKPLACE.findall(page.read_text()) == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_has_no_leftovers(page):
+    assert LEFTOVERS.findall(page.read_text()) == []
+
+
+@pytest.mark.parametrize("run", RUNS, ids=lambda run: run.name)
+def test_the_command_of_a_recorded_run_names_no_folder_of_a_machine(run):
+    first, _, _ = run.read_text().partition("\n")
+    assert [one for one in json.loads(first)["arguments"] if Path(one).is_absolute()] == []
 
 
 def commands(text):

@@ -7,10 +7,7 @@ The counts follow the index arithmetic of `panel.cu`, `staged.cu`, `parts.cu`, `
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from math import ceil
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +16,7 @@ from gpuprune.contenders import NotApplicable
 from gpuprune.contenders.column_group import device as column_device
 from gpuprune.contenders.row_group import device as row_device
 from gpuprune.errors import GpupruneError
-from gpuprune.kernels import LANES, Gpu
+from gpuprune.kernels import LANES, Launch, Recorder
 from gpuprune.problem import Problem
 from gpuprune.profiler.loads import (
     DISTINCT_BYTES,
@@ -50,43 +47,6 @@ _VECTOR = 16  # bytes, the most that a lane loads at once
 _TILE = 16  # columns of the batch in a product on tensor cores
 
 Integers = NDArray[np.integer]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Launch:
-    """A kernel with what it was launched with."""
-
-    kernel: str
-    constants: dict[str, int]
-    grid: tuple[int, ...]
-    block: tuple[int, ...]
-    arguments: tuple[Any, ...]
-
-    @property
-    def slabs(self) -> int:
-        """Slabs of the batch, for each of which the weights are loaded again."""
-        return self.grid[1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Recorder(Gpu):
-    """A GPU that writes down what is launched on it."""
-
-    launches: list[_Launch] = field(default_factory=list)
-
-    def compile(
-        self, source: Path, name: str, *, shared_bytes: int = 0, **constants: int
-    ) -> Callable[..., None]:
-        """Return what writes a launch of the kernel down."""
-
-        def launch(grid: tuple[int, ...], block: tuple[int, ...], *arguments: Any) -> None:
-            self.launches.append(
-                _Launch(
-                    kernel=name, constants=constants, grid=grid, block=block, arguments=arguments
-                )
-            )
-
-        return launch
 
 
 def reason_against(case: Case, mapping: str) -> str | None:
@@ -134,7 +94,7 @@ def count_product(
             hint=f"take {_remedy(case, mapping)}, or the mapping row_major, which is of any "
             "pattern and dtype",
         )
-    gpu = _Recorder(
+    gpu = Recorder(
         xp=np,
         multiprocessors=multiprocessors,
         shared_bytes=shared_bytes,
@@ -174,7 +134,7 @@ def _without_values(case: Case, mask: NDArray[np.bool_]) -> Problem:
     )
 
 
-def _count_panels(launch: _Launch) -> Counts:
+def _count_panels(launch: Launch) -> Counts:
     """Count what `multiply_panels` loads: a warp takes a share of a panel's records."""
     _, cols, batch, _, _, shares, columns, starts, *_, row_bytes, _ = launch.arguments
     depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
@@ -194,7 +154,7 @@ def _count_panels(launch: _Launch) -> Counts:
     return loads
 
 
-def _count_staged(launch: _Launch) -> Counts:
+def _count_staged(launch: Launch) -> Counts:
     """Count what `multiply_staged` loads: a block takes a window, a warp some of its lists."""
     rows, cols, batch, _, blocks, shares, starts, *_, row_bytes, _ = launch.arguments
     lists = np.arange(len(shares))[:, None] * np.int64(rows)  # (windows, 1), the first of each
@@ -212,7 +172,7 @@ def _count_staged(launch: _Launch) -> Counts:
     return loads
 
 
-def _count_parts(launch: _Launch) -> Counts:
+def _count_parts(launch: Launch) -> Counts:
     """Count what `add_parts` loads: a lane takes one element of the output, of every part."""
     size, parts, *_ = launch.arguments
     words = SECTOR_BYTES // _WORD
@@ -220,7 +180,7 @@ def _count_parts(launch: _Launch) -> Counts:
     return _at_places(np.arange(parts) * size, by_place)
 
 
-def _count_strips(launch: _Launch) -> Counts:
+def _count_strips(launch: Launch) -> Counts:
     """Count what `multiply_strips` loads: the warps of a block share the chunks of a strip."""
     _, batch, _, _, order, _, columns, *_, row_bytes, _ = launch.arguments
     depth, chunk = launch.constants["DEPTH"], launch.constants["CHUNK"]
@@ -236,7 +196,7 @@ def _count_strips(launch: _Launch) -> Counts:
     return loads
 
 
-def _count_fragments(launch: _Launch) -> Counts:
+def _count_fragments(launch: Launch) -> Counts:
     """Count what `multiply_fragments` loads: 16 entries, and 16 of the batch, at a time."""
     _, batch, _, _, order, _, columns, *_, row_bytes, _ = launch.arguments
     parts, warps = launch.constants["DEPTH"] // 8, launch.block[1]
@@ -316,7 +276,7 @@ def _streamed(first: Integers, last: Integers, width: int, lanes: int = LANES) -
     return total
 
 
-_COUNTERS: Mapping[str, Callable[[_Launch], Counts]] = {
+_COUNTERS: Mapping[str, Callable[[Launch], Counts]] = {
     "multiply_panels": _count_panels,
     "multiply_staged": _count_staged,
     "add_parts": _count_parts,
